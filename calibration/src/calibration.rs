@@ -1,0 +1,135 @@
+//! What a first calibration learned, as a file.
+
+use std::path::Path;
+
+use alora_drivers::{BackendError, DataSheet, Descriptor, PhotonicBackend, ProcessorKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    coherent::{self, CoherentCalibration},
+    encoding::Encoding,
+    incoherent::{self, IncoherentCalibration},
+    observer::Observer,
+    provenance::Provenance,
+    store::{StoreError, read_toml, write_toml},
+};
+
+/// What calibration learned of one processor, by family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "snake_case")]
+pub enum Learned {
+    /// Intensity weights.
+    Incoherent(IncoherentCalibration),
+    /// Interferometer meshes.
+    Coherent(CoherentCalibration),
+}
+
+/// How much to measure in a first calibration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibrationPlan {
+    /// Points of each actuator sweep, at least 5.
+    pub sweep_points: usize,
+    /// Times each input vector is sent and averaged, at least 1.
+    pub repeats: usize,
+}
+
+impl Default for CalibrationPlan {
+    fn default() -> Self {
+        Self { sweep_points: 24, repeats: 4 }
+    }
+}
+
+/// Why a first calibration did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrateError {
+    /// The data sheet is of the other family.
+    #[error(
+        "the data sheet is of another family than the connected processor, which is {connected}; give the data sheet of this processor"
+    )]
+    Family {
+        /// Family that answered.
+        connected: ProcessorKind,
+    },
+    /// The driver failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// First calibration from the data sheet: dark, gain, and the law of each actuator. The processor is parked after.
+///
+/// Where nothing is known of the chip, a characterisation comes before this one (see `docs/ARCHITECTURE.md`).
+///
+/// # Errors
+/// A data sheet of the other family, a driver error, or an actuator whose law cannot be fitted.
+pub async fn calibrate(
+    backend: &mut dyn PhotonicBackend,
+    data_sheet: &DataSheet,
+    plan: &CalibrationPlan,
+    provenance: Provenance,
+    observer: &mut dyn Observer,
+) -> Result<Calibration, CalibrateError> {
+    let descriptor = backend.descriptor().clone();
+    let (learned, measurements) = match (data_sheet, descriptor.kind) {
+        (DataSheet::Incoherent(sheet), ProcessorKind::Incoherent) => {
+            let (learned, sent) = incoherent::calibrate(backend, sheet, plan, observer).await?;
+            (Learned::Incoherent(learned), sent)
+        }
+        (DataSheet::Coherent(sheet), ProcessorKind::Coherent) => {
+            let (learned, sent) = coherent::calibrate(backend, sheet, plan, observer).await?;
+            (Learned::Coherent(learned), sent)
+        }
+        (_, connected) => return Err(CalibrateError::Family { connected }),
+    };
+    backend.park().await?;
+    let schema = Calibration::SCHEMA.to_owned();
+    Ok(Calibration { schema, provenance, descriptor, data_sheet: data_sheet.clone(), measurements, learned })
+}
+
+/// A calibration: self-contained, belongs to one processor id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// [`Calibration::SCHEMA`].
+    pub schema: String,
+    /// Origin.
+    pub provenance: Provenance,
+    /// The processor, as it described itself.
+    pub descriptor: Descriptor,
+    /// The maker's nominal values that calibration started from.
+    pub data_sheet: DataSheet,
+    /// Input vectors sent to learn it.
+    pub measurements: u64,
+    /// What was learned.
+    pub learned: Learned,
+}
+
+impl Calibration {
+    /// Version of the file format.
+    pub const SCHEMA: &'static str = "alora.calibration/1";
+
+    /// The encoding that this calibration makes possible.
+    #[must_use]
+    pub fn encoding(&self) -> Box<dyn Encoding> {
+        match &self.learned {
+            Learned::Incoherent(learned) => Box::new(learned.clone()),
+            Learned::Coherent(learned) => Box::new(learned.clone()),
+        }
+    }
+
+    /// Reads a calibration from TOML.
+    ///
+    /// # Errors
+    /// A missing or malformed file, or one of another schema.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        read_toml(path, Self::SCHEMA)
+    }
+
+    /// Writes the calibration as TOML.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
+        write_toml(path, self)
+    }
+}

@@ -1,0 +1,67 @@
+//! How weights become actuator codes and counts become values: the part that differs between families.
+
+use alora_drivers::{ActuatorFrame, InputBatch, Readout};
+use ndarray::{Array2, Array3, ArrayView2};
+
+use crate::weights::{Cell, WeightMatrix};
+
+/// A weight matrix turned into actuator codes.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// Codes to apply.
+    pub frame: ActuatorFrame,
+    /// What the calibrated model expects the chip to hold with these codes, `rows × cols`, full scale = 1.
+    pub expected: Array2<f64>,
+    /// Weight units of one chip unit: decoded values are multiplied by it. Above 1 where the encoding had to
+    /// shrink the matrix (spectral norm of a passive mesh).
+    pub output_scale: f64,
+    /// Cells whose weight the chip cannot reach; they hold the nearest reachable value.
+    pub unreachable: Vec<Cell>,
+}
+
+/// Input vectors turned into input codes.
+#[derive(Clone, Debug)]
+pub struct EncodedInputs {
+    /// Codes to send: `passes · vectors` frames. Pass `p` of vector `v` is frame `v · passes + p`.
+    pub batch: InputBatch,
+    /// Frames a vector (2 where signed inputs need a positive and a negative pass).
+    pub passes: usize,
+    /// Input units of one modulator unit, one a vector: each vector is stretched to the dynamic range of its MVM.
+    pub scales: Vec<f64>,
+}
+
+/// Why a matrix cannot be encoded.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum EncodeError {
+    /// The matrix does not have the processor's shape.
+    #[error("the matrix is {found_rows} × {found_cols}, the processor holds {rows} × {cols}; tile or pad it")]
+    Shape {
+        /// Rows of the processor.
+        rows: usize,
+        /// Columns of the processor.
+        cols: usize,
+        /// Rows given.
+        found_rows: usize,
+        /// Columns given.
+        found_cols: usize,
+    },
+    /// The singular value decomposition failed.
+    #[error("the singular value decomposition of the matrix did not converge")]
+    Svd,
+}
+
+/// Encoding of one calibrated processor. Pure: no device, no clock, no randomness.
+pub trait Encoding: Send + Sync {
+    /// Codes for `weights` (`outputs × inputs`, full scale = 1).
+    ///
+    /// # Errors
+    /// A matrix of another shape than the processor's, or one that cannot be decomposed.
+    fn encode(&self, weights: &WeightMatrix) -> Result<Encoded, EncodeError>;
+
+    /// Codes for the input vectors `inputs`, `[vectors, inputs]`, any finite values.
+    fn encode_inputs(&self, inputs: ArrayView2<'_, f64>) -> EncodedInputs;
+
+    /// Values of a readout, `[repeats, vectors, outputs]`: dark removed, gains applied, passes joined, in units of
+    /// weight × input.
+    fn decode(&self, readout: &Readout, inputs: &EncodedInputs, output_scale: f64) -> Array3<f64>;
+}

@@ -1,0 +1,1 @@
+//! The contract suite of [`crate::PhotonicBackend`]: every driver passes it.

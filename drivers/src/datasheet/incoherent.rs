@@ -1,0 +1,8 @@
+//! Data sheet of the incoherent family.
+
+use serde::{Deserialize, Serialize};
+
+/// Nominal parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IncoherentDataSheet {}

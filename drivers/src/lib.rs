@@ -1,0 +1,24 @@
+//! Device drivers for photonic matrix–vector-multiply (MVM) processors.
+//!
+//! One trait, [`PhotonicBackend`], in raw units: actuator codes in, detector counts out. Drivers know
+//! nothing of weights, layers or models; `alora-calibration` turns weights into codes.
+//! [`mock`] holds a faithful simulation of an incoherent and of a coherent processor.
+
+mod backend;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod datasheet;
+mod descriptor;
+mod error;
+mod frame;
+pub mod mock;
+mod units;
+
+pub use backend::PhotonicBackend;
+pub use datasheet::DataSheet;
+pub use descriptor::{
+    ActuatorLayout, ConverterBits, Descriptor, Detection, InputAlphabet, ProcessorId, ProcessorKind, Rails,
+};
+pub use error::{BackendError, BackendErrorKind, Operation};
+pub use frame::{ActuatorFrame, Applied, Code, InputBatch, InputCode, Readout, Timestamp};
+pub use units::{Celsius, Radians, Volts};

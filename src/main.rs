@@ -1,0 +1,2 @@
+//! The `alora` command.
+fn main() {}
