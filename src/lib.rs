@@ -1,1 +1,8 @@
-//! alora.
+//! alora: hardware-in-the-loop calibration and deployment for photonic matrix–vector-multiply processors.
+//!
+//! A photonic chip multiplies by the weights it was asked for plus an error δW. alora measures that error, fits it,
+//! fine-tunes a network against it (ALoRA: quantisation-aware, noise-aware, low-rank adapters) and writes the adapted
+//! weights back, verified. `docs/ARCHITECTURE.md` shows the rooms.
+
+pub mod cli;
+pub mod config;

@@ -1,2 +1,7 @@
 //! The `alora` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    alora::cli::main()
+}

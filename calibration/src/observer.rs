@@ -23,6 +23,11 @@ pub enum Event {
 pub trait Observer: Send {
     /// Called for each event, in order.
     fn on(&mut self, event: Event);
+
+    /// True once the operator wants to stop: loops over the processor end after the present step.
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Ignores every event.

@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::ErrorLawChoice;
+
+/// Calibrate a photonic processor, fine-tune a network against its error, write it back and verify.
+#[derive(Debug, Parser)]
+#[command(name = "alora", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 2 what was given cannot be used, 3 device limit, 4 link, 5 device fault, \
+                        6 out of specification, 130 interrupted.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole loop: calibrate, measure, fit, fine-tune, write back, verify on the processor.
+    Run(Stage),
+    /// Calibrate the processor and measure its weight error → calibration.toml, record.toml + record.npz.
+    Calibrate(Stage),
+    /// Statistics, error model and figures of a record, or of your own target–measured pairs.
+    Fit(Fit),
+    /// Fine-tune the network against an error model → adapters and merged weights (safetensors).
+    Finetune(Finetune),
+    /// Write weights to the processor tile by tile and run the test set on it.
+    Deploy(Deploy),
+    /// Program a deployment again, measure it and compare with what was asked.
+    Verify(Verify),
+    /// Check every claim of physics and statistics and write docs/validation.md.
+    Validate(Validate),
+}
+
+/// A stage that is described by a configuration.
+#[derive(Debug, Args)]
+pub(crate) struct Stage {
+    /// Run configuration (TOML).
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Master seed, in place of the configuration's.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Folder for the results; made if it is not there [default: runs/NAME-TIME].
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `alora fit`.
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    /// A record (record.toml), or pairs: .npz with `target` and `measured`, or CSV with the header
+    /// `target,measured`.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Law of δW written to error-model.toml.
+    #[arg(long, value_enum, default_value = "gaussian")]
+    pub(crate) law: ErrorLawChoice,
+}
+
+/// `alora finetune`.
+#[derive(Debug, Args)]
+pub(crate) struct Finetune {
+    #[command(flatten)]
+    pub(crate) stage: Stage,
+    /// Error model to train against (from `alora fit` or `alora run`).
+    #[arg(long)]
+    pub(crate) error_model: PathBuf,
+}
+
+/// `alora deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    pub(crate) stage: Stage,
+    /// Calibration of the connected processor (from `alora calibrate`).
+    #[arg(long)]
+    pub(crate) calibration: PathBuf,
+    /// Weights to write (safetensors): merged.safetensors, or base.safetensors together with --adapters.
+    #[arg(long)]
+    pub(crate) weights: PathBuf,
+    /// Adapters (safetensors), merged or kept digital as `deployment.adapters` says.
+    #[arg(long)]
+    pub(crate) adapters: Option<PathBuf>,
+}
+
+/// `alora verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) stage: Stage,
+    /// Calibration of the connected processor.
+    #[arg(long)]
+    pub(crate) calibration: PathBuf,
+    /// The deployment to verify (deployment.toml).
+    #[arg(long)]
+    pub(crate) deployment: PathBuf,
+}
+
+/// `alora validate`.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// The document to write.
+    #[arg(long, default_value = "docs/validation.md")]
+    pub(crate) out: PathBuf,
+    /// Write nothing; fail when a case fails or the document is out of date.
+    #[arg(long)]
+    pub(crate) check: bool,
+}

@@ -1,0 +1,72 @@
+//! Range checks that collect nothing and hide nothing: the first value out of range is the error.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use alora_drivers::mock::Spec;
+
+use super::{AdapterMode, Config};
+
+/// A value outside its range: dotted key, value, allowed.
+pub(super) type OutOfRange = (String, String, String);
+
+fn within<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>) -> Result<(), OutOfRange> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err((key.to_owned(), value.to_string(), format!("{} to {}", range.start(), range.end())))
+    }
+}
+
+pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
+    let Config { processor, calibration, measurement, precision, model, data, .. } = config;
+    if !Spec::presets().contains(&processor.preset.as_str()) {
+        let known = Spec::presets().join(", ");
+        return Err(("processor.preset".to_owned(), format!("\"{}\"", processor.preset), known));
+    }
+    within("calibration.sweep_points", calibration.sweep_points, 5..=4096)?;
+    within("calibration.repeats", calibration.repeats, 1..=255)?;
+    within("measurement.programmings", measurement.programmings, 1..=10_000)?;
+    within("measurement.repeats", measurement.repeats, 1..=255)?;
+    within("precision.weight_bits", precision.weight_bits, 2..=16)?;
+    within("precision.input_bits", precision.input_bits, 2..=16)?;
+    within("precision.output_bits", precision.output_bits, 2..=16)?;
+    within("model.hidden (number of layers)", model.hidden.len(), 1..=16)?;
+    for (index, &width) in model.hidden.iter().enumerate() {
+        within(&format!("model.hidden[{index}]"), width, 1..=16_384)?;
+    }
+    within("data.train_limit", data.train_limit, 1..=usize::MAX)?;
+    within("data.test_limit", data.test_limit, 1..=usize::MAX)?;
+    check_training(config)?;
+    check_deployment(config)
+}
+
+fn check_training(config: &Config) -> Result<(), OutOfRange> {
+    let Config { pretrain, finetune, .. } = config;
+    within("pretrain.epochs", pretrain.epochs, 1..=1000)?;
+    within("pretrain.batch_size", pretrain.batch_size, 1..=65_536)?;
+    within("pretrain.learning_rate", pretrain.learning_rate, 1e-7..=1.0)?;
+    within("finetune.epochs", finetune.epochs, 1..=1000)?;
+    within("finetune.batch_size", finetune.batch_size, 1..=65_536)?;
+    within("finetune.learning_rate", finetune.learning_rate, 1e-7..=1.0)?;
+    within("finetune.weight_decay", finetune.weight_decay, 0.0..=1.0)?;
+    within("finetune.adapter.rank", finetune.adapter.rank, 1..=1024)?;
+    within("finetune.adapter.alpha", finetune.adapter.alpha, 1e-3..=1e4)
+}
+
+fn check_deployment(config: &Config) -> Result<(), OutOfRange> {
+    let Config { deployment, finetune, figures, .. } = config;
+    within("deployment.repeats", deployment.repeats, 1..=255)?;
+    within("deployment.residual_limit", deployment.residual_limit, 1e-3..=2.0)?;
+    if deployment.adapters == AdapterMode::Digital && !finetune.techniques.lora {
+        let value = "\"digital\"".to_owned();
+        let allowed = "\"merged\", as finetune.techniques.lora is false and there is no adapter to keep".to_owned();
+        return Err(("deployment.adapters".to_owned(), value, allowed));
+    }
+    for (index, &sigma) in figures.sigma_percent.iter().enumerate() {
+        within(&format!("figures.sigma_percent[{index}]"), sigma, 0.0..=100.0)?;
+    }
+    for (index, &bits) in figures.bits.iter().enumerate() {
+        within(&format!("figures.bits[{index}]"), bits, 2..=16)?;
+    }
+    Ok(())
+}

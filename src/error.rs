@@ -1,0 +1,117 @@
+//! Everything that can end a command, by class of what to do about it.
+
+use std::path::PathBuf;
+
+use alora_calibration::{CalibrateError, FitError, MeasureError, PairsError, ProcessorError, RecordError, StoreError};
+use alora_drivers::{BackendError, BackendErrorKind};
+
+use crate::{
+    config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
+    finetune::FinetuneError, model::ModelError,
+};
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is the error of the part it names")]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Pairs(#[from] PairsError),
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    #[error(transparent)]
+    Figure(#[from] FigureError),
+    #[error(transparent)]
+    Finetune(#[from] FinetuneError),
+    #[error("calibration failed")]
+    Calibrate(#[from] CalibrateError),
+    #[error("measurement failed")]
+    Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// The output folder cannot be made.
+    #[error("cannot make the output folder {}; choose a writable one with --out", path.display())]
+    OutputFolder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file given on the command line does not fit.
+    #[error("{}: {reason}", path.display())]
+    Input { path: PathBuf, reason: String },
+    /// A measured figure is outside its limit.
+    #[error("{0}")]
+    OutOfSpec(String),
+    /// The operator pressed Ctrl-C.
+    #[error("interrupted; the processor is parked, and the files written so far are whole")]
+    Interrupted,
+}
+
+/// Exit codes of the `alora` command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// What was given (command, configuration, file, folder) cannot be used.
+    Usage = 2,
+    /// A limit of the device would have been exceeded; nothing was applied.
+    Limit = 3,
+    /// The link to the device is gone or silent.
+    Link = 4,
+    /// The device answers but does not work as it should.
+    DeviceFault = 5,
+    /// It works, but a measured figure is outside its limit.
+    OutOfSpec = 6,
+    /// Interrupted by the operator.
+    Interrupted = 130,
+}
+
+impl Error {
+    /// Class of the error.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        if matches!(self, Self::Interrupted) {
+            return ExitCode::Interrupted;
+        }
+        if matches!(self, Self::OutOfSpec(_)) {
+            return ExitCode::OutOfSpec;
+        }
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = source {
+            if let Some(kind) = error.downcast_ref::<BackendErrorKind>() {
+                return backend_class(kind);
+            }
+            if let Some(CalibrateError::NoLight { .. } | CalibrateError::DeadDetector { .. }) =
+                error.downcast_ref::<CalibrateError>()
+            {
+                return ExitCode::DeviceFault;
+            }
+            source = error.source();
+        }
+        ExitCode::Usage
+    }
+}
+
+fn backend_class(kind: &BackendErrorKind) -> ExitCode {
+    match kind {
+        BackendErrorKind::OverLimit { .. } => ExitCode::Limit,
+        BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected => ExitCode::Link,
+        BackendErrorKind::OutputsUnknown => ExitCode::DeviceFault,
+        BackendErrorKind::FrameLength { .. }
+        | BackendErrorKind::InputWidth { .. }
+        | BackendErrorKind::InputCode { .. }
+        | BackendErrorKind::NoRepeats => ExitCode::Usage,
+    }
+}
