@@ -6,3 +6,8 @@
 
 pub mod cli;
 pub mod config;
+pub mod deploy;
+pub mod error;
+pub mod photonic;
+pub mod run_folder;
+pub mod stage;
