@@ -8,14 +8,17 @@ mod sections;
 pub use error::ConfigError;
 pub use load::load;
 pub use sections::{
-    AdapterMode, AdapterSection, DataSection, DeploymentSection, ErrorLawChoice, ErrorModelSection, FigureSection,
+    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, FigureSection,
     FinetuneSection, MappingSection, MeasurementSection, ModelSection, PretrainSection, ProcessorSection,
 };
 
 use alora_calibration::CalibrationPlan;
 use serde::{Deserialize, Serialize};
 
-use crate::photonic::ConverterPrecision;
+use crate::{
+    finetune::{FinetuneConfig, PretrainConfig},
+    photonic::ConverterPrecision,
+};
 
 /// Everything a run needs. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,4 +50,49 @@ pub struct Config {
     pub deployment: DeploymentSection,
     /// The accuracy-against-σ figure.
     pub figures: FigureSection,
+}
+
+impl Config {
+    /// What the fine-tuner is asked to do, with the seed of its random numbers.
+    #[must_use]
+    pub fn finetune_config(&self, seed: u64) -> FinetuneConfig {
+        let FinetuneSection {
+            epochs,
+            batch_size,
+            learning_rate,
+            weight_decay,
+            sampling,
+            device,
+            techniques,
+            adapter,
+        } = self.finetune;
+        FinetuneConfig {
+            epochs,
+            batch_size,
+            learning_rate,
+            weight_decay,
+            seed,
+            adapter,
+            techniques,
+            sampling,
+            precision: self.precision,
+            scaling: self.mapping.scaling,
+            device,
+        }
+    }
+
+    /// What pre-training is asked to do, with the seed of its random numbers.
+    #[must_use]
+    pub fn pretrain_config(&self, seed: u64) -> PretrainConfig {
+        let PretrainSection { epochs, batch_size, learning_rate, weight_decay, shift } = self.pretrain;
+        PretrainConfig {
+            epochs,
+            batch_size,
+            learning_rate,
+            weight_decay,
+            shift,
+            seed,
+            device: self.finetune.device,
+        }
+    }
 }

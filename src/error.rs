@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alora_calibration::{CalibrateError, FitError, MeasureError, PairsError, ProcessorError, RecordError, StoreError};
+use alora_calibration::{CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError};
 use alora_drivers::{BackendError, BackendErrorKind};
 
 use crate::{
@@ -23,11 +23,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error(transparent)]
     Pairs(#[from] PairsError),
     #[error(transparent)]
-    Fit(#[from] FitError),
+    ErrorModel(#[from] ErrorModelError),
     #[error(transparent)]
     Figure(#[from] FigureError),
     #[error(transparent)]
@@ -93,7 +91,7 @@ impl Error {
             if let Some(kind) = error.downcast_ref::<BackendErrorKind>() {
                 return backend_class(kind);
             }
-            if let Some(CalibrateError::NoLight { .. } | CalibrateError::DeadDetector { .. }) =
+            if let Some(CalibrateError::NoLight { .. } | CalibrateError::DeadRow { .. } | CalibrateError::SaturatedRow { .. }) =
                 error.downcast_ref::<CalibrateError>()
             {
                 return ExitCode::DeviceFault;

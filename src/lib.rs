@@ -6,8 +6,13 @@
 
 pub mod cli;
 pub mod config;
+pub mod dataset;
 pub mod deploy;
 pub mod error;
+pub mod figures;
+pub mod finetune;
+pub mod model;
 pub mod photonic;
 pub mod run_folder;
 pub mod stage;
+pub mod validate;

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
+use alora_calibration::LawChoice;
 use clap::{Args, Parser, Subcommand};
-
-use crate::config::ErrorLawChoice;
 
 /// Calibrate a photonic processor, fine-tune a network against its error, write it back and verify.
 #[derive(Debug, Parser)]
@@ -68,8 +67,8 @@ pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) output: Output,
     /// Law of δW written to error-model.toml.
-    #[arg(long, value_enum, default_value = "gaussian")]
-    pub(crate) law: ErrorLawChoice,
+    #[arg(long, value_parser = law, default_value = "gaussian")]
+    pub(crate) law: LawChoice,
 }
 
 /// `alora finetune`.
@@ -120,4 +119,13 @@ pub(crate) struct Validate {
     /// Write nothing; fail when a case fails or the document is out of date.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+fn law(name: &str) -> Result<LawChoice, String> {
+    match name {
+        "gaussian" => Ok(LawChoice::Gaussian),
+        "state_dependent" => Ok(LawChoice::StateDependent),
+        "empirical" => Ok(LawChoice::Empirical),
+        _ => Err("the laws are gaussian, state_dependent and empirical".to_owned()),
+    }
 }

@@ -5,6 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive};
 use alora_drivers::mock::Spec;
 
 use super::{AdapterMode, Config};
+use crate::finetune::ConfigError as TrainingRange;
 
 /// A value outside its range: dotted key, value, allowed.
 pub(super) type OutOfRange = (String, String, String);
@@ -18,7 +19,7 @@ fn within<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>
 }
 
 pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
-    let Config { processor, calibration, measurement, precision, model, data, .. } = config;
+    let Config { processor, calibration, measurement, model, data, .. } = config;
     if !Spec::presets().contains(&processor.preset.as_str()) {
         let known = Spec::presets().join(", ");
         return Err(("processor.preset".to_owned(), format!("\"{}\"", processor.preset), known));
@@ -27,9 +28,6 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
     within("calibration.repeats", calibration.repeats, 1..=255)?;
     within("measurement.programmings", measurement.programmings, 1..=10_000)?;
     within("measurement.repeats", measurement.repeats, 1..=255)?;
-    within("precision.weight_bits", precision.weight_bits, 2..=16)?;
-    within("precision.input_bits", precision.input_bits, 2..=16)?;
-    within("precision.output_bits", precision.output_bits, 2..=16)?;
     within("model.hidden (number of layers)", model.hidden.len(), 1..=16)?;
     for (index, &width) in model.hidden.iter().enumerate() {
         within(&format!("model.hidden[{index}]"), width, 1..=16_384)?;
@@ -40,17 +38,14 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
     check_deployment(config)
 }
 
+/// The trainer knows its own ranges.
 fn check_training(config: &Config) -> Result<(), OutOfRange> {
-    let Config { pretrain, finetune, .. } = config;
-    within("pretrain.epochs", pretrain.epochs, 1..=1000)?;
-    within("pretrain.batch_size", pretrain.batch_size, 1..=65_536)?;
-    within("pretrain.learning_rate", pretrain.learning_rate, 1e-7..=1.0)?;
-    within("finetune.epochs", finetune.epochs, 1..=1000)?;
-    within("finetune.batch_size", finetune.batch_size, 1..=65_536)?;
-    within("finetune.learning_rate", finetune.learning_rate, 1e-7..=1.0)?;
-    within("finetune.weight_decay", finetune.weight_decay, 0.0..=1.0)?;
-    within("finetune.adapter.rank", finetune.adapter.rank, 1..=1024)?;
-    within("finetune.adapter.alpha", finetune.adapter.alpha, 1e-3..=1e4)
+    let named = |section: &str| {
+        let section = section.to_owned();
+        move |error: TrainingRange| (format!("{section}.{}", error.key), error.value, error.allowed.to_owned())
+    };
+    config.pretrain_config(0).check().map_err(named("pretrain"))?;
+    config.finetune_config(0).check().map_err(named("finetune"))
 }
 
 fn check_deployment(config: &Config) -> Result<(), OutOfRange> {

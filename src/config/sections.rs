@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use alora_calibration::{MeasurementPlan, Probe};
+use alora_calibration::{LawChoice, MeasurementPlan, Probe};
 use alora_drivers::mock::{Script, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    finetune::{ComputeDevice, Techniques, TrainingSampling},
+    finetune::{AdapterConfig, ComputeDevice, FinetuneConfig, PretrainConfig, Sampling, Techniques},
     photonic::WeightScaling,
 };
 
@@ -84,25 +84,12 @@ impl MeasurementSection {
     }
 }
 
-/// Law that the residuals are condensed to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorLawChoice {
-    /// One σ.
-    #[default]
-    Gaussian,
-    /// σ² = a + b|w| + c w².
-    StateDependent,
-    /// The residuals themselves.
-    Empirical,
-}
-
 /// Which law of δW the measurement is condensed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorModelSection {
     /// Law.
-    pub law: ErrorLawChoice,
+    pub law: LawChoice,
 }
 
 /// How a layer is laid onto the processor; shared by fine-tuner and deployment.
@@ -163,27 +150,17 @@ pub struct PretrainSection {
     pub batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Each image is shifted by up to so many pixels both ways, drawn anew each time.
+    pub shift: usize,
 }
 
 impl Default for PretrainSection {
     fn default() -> Self {
-        Self { epochs: 12, batch_size: 64, learning_rate: 1e-3 }
-    }
-}
-
-/// Low-rank adapters.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdapterSection {
-    /// Rank k.
-    pub rank: usize,
-    /// Scale α: the adapter adds (α/k)·B·A.
-    pub alpha: f64,
-}
-
-impl Default for AdapterSection {
-    fn default() -> Self {
-        Self { rank: 8, alpha: 16.0 }
+        let PretrainConfig { epochs, batch_size, learning_rate, weight_decay, shift, .. } =
+            PretrainConfig::default();
+        Self { epochs, batch_size, learning_rate, weight_decay, shift }
     }
 }
 
@@ -199,28 +176,30 @@ pub struct FinetuneSection {
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Which of `qat`, `nat` and `lora` are on; ALoRA is all three.
-    pub techniques: Techniques,
     /// When δW is drawn anew while training.
-    pub sampling: TrainingSampling,
-    /// Low-rank adapters.
-    pub adapter: AdapterSection,
+    pub sampling: Sampling,
     /// Compute device: `flex`, or `ndarray` where that cargo feature is on.
     pub device: ComputeDevice,
+    /// Which of `qat`, `nat` and `lora` are on; ALoRA is all three.
+    pub techniques: Techniques,
+    /// Low-rank adapters.
+    pub adapter: AdapterConfig,
 }
 
 impl Default for FinetuneSection {
     fn default() -> Self {
-        Self {
-            epochs: 5,
-            batch_size: 64,
-            learning_rate: 1e-3,
-            weight_decay: 0.0,
-            techniques: Techniques::ALORA,
-            sampling: TrainingSampling::PerExecution,
-            adapter: AdapterSection::default(),
-            device: ComputeDevice::Flex,
-        }
+        let FinetuneConfig {
+            epochs,
+            batch_size,
+            learning_rate,
+            weight_decay,
+            sampling,
+            device,
+            techniques,
+            adapter,
+            ..
+        } = FinetuneConfig::default();
+        Self { epochs, batch_size, learning_rate, weight_decay, sampling, device, techniques, adapter }
     }
 }
 

@@ -129,7 +129,7 @@ impl TileRun<'_> {
 fn digital_part(layer: &PlannedLayer, activations: ArrayView2<'_, f32>) -> Array2<f32> {
     let out = layer.tiles.tiling.dim().0;
     let mut outputs = match &layer.adapter {
-        Some(adapter) => activations.dot(&adapter.a.t()).dot(&adapter.b.t()) * adapter.scale(),
+        Some(adapter) => activations.dot(&adapter.a.t()).dot(&adapter.b.t()) * adapter.factor(),
         None => Array2::zeros((activations.nrows(), out)),
     };
     outputs += &layer.bias;

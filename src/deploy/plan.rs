@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 
 use super::DeployError;
 use crate::{
-    model::{Adapter, Mlp},
+    model::{Adapter, AdapterSet, Mlp},
     photonic::{ConverterPrecision, ScaledTile, ScaledTiles, TileShape, VanishedDeltas, WeightScaling},
 };
 
@@ -34,25 +34,25 @@ pub struct PlannedLayer {
 }
 
 impl DeploymentPlan {
-    /// Lays `model` onto tiles of shape `tile`; `adapters` (one a layer, or none) stay digital.
+    /// Lays `model` onto tiles of shape `tile`; `adapters`, where given, stay digital.
     ///
     /// # Errors
     /// A weight that is not finite.
     pub fn new(
         model: &Mlp,
-        adapters: &[Adapter],
+        adapters: Option<&AdapterSet>,
         scaling: WeightScaling,
         tile: TileShape,
         precision: ConverterPrecision,
     ) -> Result<Self, DeployError> {
         let layers = model
-            .layers
+            .layers()
             .iter()
             .enumerate()
             .map(|(index, layer)| {
                 let tiles = ScaledTiles::new(layer.weight.view(), scaling, tile, precision.weight_bits)
                     .map_err(|source| weights_error(&layer.name, 0, source))?;
-                let adapter = adapters.get(index).cloned();
+                let adapter = adapters.and_then(|set| set.adapters().get(index)).cloned();
                 Ok(PlannedLayer { name: layer.name.clone(), tiles, bias: layer.bias.clone(), adapter })
             })
             .collect::<Result<_, DeployError>>()?;
@@ -95,7 +95,7 @@ pub fn vanished_deltas(
     precision: ConverterPrecision,
 ) -> VanishedDeltas {
     let mut total = VanishedDeltas::default();
-    for (before, after) in base.layers.iter().zip(&merged.layers) {
+    for (before, after) in base.layers().iter().zip(merged.layers()) {
         // Layers of the same network have the same shape; a mismatch was refused when they were merged.
         if let Ok(count) = crate::photonic::vanished_deltas(
             before.weight.view(),

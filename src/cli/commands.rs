@@ -1,0 +1,186 @@
+//! What each subcommand does: resolve its arguments, call a stage, show the result.
+
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use alora_calibration::{ErrorModel, MeasurementRecord, Observer, Provenance, read_pairs};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::args::{Command, Deploy, Finetune, Fit, Output, Stage, Verify};
+use crate::{
+    config::{self, AdapterMode, Config},
+    deploy::{self, DeployError, DeploymentRecord},
+    error::Error,
+    model::{AdapterSet, Mlp},
+    run_folder::{Manifest, RunFolder},
+    stage::{self, Context, StageReport},
+};
+
+const TOOL: &str = concat!("alora ", env!("CARGO_PKG_VERSION"));
+
+pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Result<(), Error> {
+    match command {
+        Command::Run(stage) => run(&stage, observer).await,
+        Command::Calibrate(stage) => calibrate(&stage, observer).await,
+        Command::Fit(arguments) => fit(&arguments),
+        Command::Finetune(arguments) => finetune(&arguments, observer),
+        Command::Deploy(arguments) => deploy_weights(&arguments, observer).await,
+        Command::Verify(arguments) => verify(&arguments, observer).await,
+        Command::Validate(arguments) => show::validate(&arguments, observer).await,
+    }
+}
+
+/// A configuration with its folder, ready for a stage.
+struct Prepared {
+    config: Config,
+    folder: RunFolder,
+    created: String,
+}
+
+impl Prepared {
+    fn new(stage: &Stage) -> Result<Self, Error> {
+        let mut config = config::load(&stage.config)?;
+        if let Some(seed) = stage.seed {
+            config.seed = seed;
+        }
+        let created = now();
+        let mut folder = RunFolder::create(&folder_for(&stage.output, &stage.config, &created))?;
+        let command = std::env::args().collect();
+        folder.begin(&config, &Manifest::of(&config, command, &created))?;
+        Ok(Self { config, folder, created })
+    }
+
+    fn context<'a>(&'a mut self, observer: &'a mut dyn Observer) -> Context<'a> {
+        Context { config: &self.config, folder: &mut self.folder, created: self.created.clone(), observer }
+    }
+}
+
+async fn run(arguments: &Stage, observer: &mut dyn Observer) -> Result<(), Error> {
+    let started = std::time::Instant::now();
+    let mut prepared = Prepared::new(arguments)?;
+    let mut report = stage::run(&mut prepared.context(observer)).await?;
+    report.seconds = started.elapsed().as_secs_f64();
+    let path = prepared.folder.file("report", "run.json");
+    report.files = prepared.folder.files().clone();
+    let text = json(&report, &path)?;
+    alora_calibration::write_atomically(&path, |writer| std::io::Write::write_all(writer, text.as_bytes()))?;
+    if arguments.output.json { show::line(&text) } else { show::run(&report, prepared.folder.root()) }
+    Ok(())
+}
+
+async fn calibrate(arguments: &Stage, observer: &mut dyn Observer) -> Result<(), Error> {
+    let mut prepared = Prepared::new(arguments)?;
+    let measured = stage::calibrate_and_measure(&mut prepared.context(observer)).await?;
+    show::calibration(&measured, &prepared.folder, arguments.output.json)
+}
+
+fn fit(arguments: &Fit) -> Result<(), Error> {
+    let created = now();
+    let record = arguments.file.extension().is_some_and(|extension| extension == "toml");
+    let (pairs, provenance) = if record {
+        let record = MeasurementRecord::read(&arguments.file)?;
+        (record.pairs()?, record.provenance)
+    } else {
+        let provenance = Provenance {
+            tool: TOOL.to_owned(),
+            processor: None,
+            kind: None,
+            simulated: false,
+            created: created.clone(),
+            seed: 0,
+        };
+        (read_pairs(&arguments.file)?, provenance)
+    };
+    let mut folder = RunFolder::create(&folder_for(&arguments.output, &arguments.file, &created))?;
+    let fitted = stage::fit_pairs(&pairs, provenance, arguments.law, &mut folder)?;
+    show::fit(&fitted, &folder, arguments.output.json)
+}
+
+fn finetune(arguments: &Finetune, observer: &mut dyn Observer) -> Result<(), Error> {
+    let model = ErrorModel::read(&arguments.error_model)?;
+    let mut prepared = Prepared::new(&arguments.stage)?;
+    let (backend, _) = stage::connect(&prepared.config)?;
+    let (descriptor, simulated) = (backend.descriptor().clone(), model.provenance.simulated);
+    let data = stage::load_data(&prepared.config)?;
+    let trained = stage::train(&mut prepared.context(observer), &data, &model, &descriptor)?;
+    show::training(&trained, simulated, &prepared.folder, arguments.stage.output.json)
+}
+
+async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Result<(), Error> {
+    let (base, _) = Mlp::read(&arguments.weights)?;
+    let adapters = match &arguments.adapters {
+        Some(path) => Some(AdapterSet::read(path, &base)?.0),
+        None => None,
+    };
+    let mut prepared = Prepared::new(&arguments.stage)?;
+    let mut processor = stage::processor_from(&prepared.config, &arguments.calibration)?;
+    let data = stage::load_data(&prepared.config)?;
+    let merging = prepared.config.deployment.adapters == AdapterMode::Merged;
+    let (model, digital) = match adapters {
+        Some(adapters) if merging => (adapters.merged(&base)?, None),
+        other => (base, other),
+    };
+    let mut context = prepared.context(observer);
+    let deployed =
+        stage::deploy(&mut context, &mut processor, &model, digital.as_ref(), &data.test, "deployment").await?;
+    show::deployment(&deployed, data.test.len(), &prepared.folder, arguments.stage.output.json)
+}
+
+async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), Error> {
+    let config = config::load(&arguments.stage.config)?;
+    let (record, layers) = DeploymentRecord::read(&arguments.deployment)?;
+    let mut processor = stage::processor_from(&config, &arguments.calibration)?;
+    let descriptor = processor.descriptor().clone();
+    if (record.tile_rows, record.tile_cols) != (descriptor.outputs, descriptor.inputs) {
+        return Err(Error::Deploy(DeployError::TileShape {
+            path: arguments.deployment.clone(),
+            found_rows: record.tile_rows,
+            found_cols: record.tile_cols,
+            rows: descriptor.outputs,
+            cols: descriptor.inputs,
+        }));
+    }
+    let outcome = deploy::verify(&mut processor, &layers, record.limits, observer).await;
+    processor.park().await?;
+    let outcome = outcome.map_err(|error| match error {
+        DeployError::Interrupted => Error::Interrupted,
+        other => other.into(),
+    })?;
+    show::verification(&outcome, &record, descriptor.simulated, arguments.stage.output.json)?;
+    if outcome.verified < outcome.tiles {
+        return Err(Error::OutOfSpec(format!(
+            "{} of {} tiles are out of specification: the largest residual is {:.2} % of full scale at {}, the limit \
+             is {:.2} %; calibrate again, then deploy again",
+            outcome.tiles - outcome.verified,
+            outcome.tiles,
+            100.0 * outcome.worst_residual,
+            outcome.worst_at,
+            100.0 * record.limits.residual
+        )));
+    }
+    Ok(())
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+}
+
+/// The folder asked for, or `runs/NAME-TIME`: a run never overwrites another by default.
+fn folder_for(output: &Output, source: &Path, created: &str) -> PathBuf {
+    output.out.clone().unwrap_or_else(|| {
+        let name = source.file_stem().unwrap_or_default().to_string_lossy();
+        let time: String = created.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
+        PathBuf::from("runs").join(format!("{name}-{time}"))
+    })
+}
+
+fn json(value: &impl Serialize, path: &Path) -> Result<String, Error> {
+    serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Input { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn stage_report<T: Serialize>(simulated: bool, result: T, folder: &RunFolder) -> Result<String, Error> {
+    json(&StageReport { tool: TOOL, simulated, result, files: folder.files().clone() }, folder.root())
+}

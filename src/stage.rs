@@ -1,0 +1,63 @@
+//! The stages of the loop. Each takes artefacts and leaves artefacts, so that stages can run on different machines;
+//! [`run`] is their sequence.
+
+mod curve;
+mod deploy;
+mod fit;
+mod measure;
+mod report;
+mod run;
+mod train;
+
+pub use curve::accuracy_figure;
+pub use deploy::{Deployed, deploy, processor_from};
+pub(crate) use fit::FULL_SCALE;
+pub use fit::{Fitted, fit_pairs, fit_record};
+pub use measure::{Measured, calibrate_and_measure, connect};
+pub use report::{
+    AccuracyReport, DeltaReport, DeploymentReport, ParameterReport, ProcessorReport, RunReport, StageReport,
+};
+pub use run::run;
+pub use train::{Trained, load_data, train};
+
+use alora_calibration::Observer;
+
+use crate::{config::Config, error::Error, run_folder::RunFolder};
+
+/// What every stage is given.
+pub struct Context<'a> {
+    /// The checked configuration.
+    pub config: &'a Config,
+    /// Where results go.
+    pub folder: &'a mut RunFolder,
+    /// Time of the run, RFC 3339; libraries read no clock.
+    pub created: String,
+    /// Receives progress.
+    pub observer: &'a mut dyn Observer,
+}
+
+impl Context<'_> {
+    /// An error when the operator wants to stop.
+    pub(crate) fn go_on(&self) -> Result<(), Error> {
+        if self.observer.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// A seed for one purpose, from the master seed: different purposes do not share random numbers.
+    pub(crate) fn seed(&self, purpose: Purpose) -> u64 {
+        // Distinct odd multiples of the golden ratio keep neighbouring master seeds apart (Steele et al., OOPSLA 2014).
+        self.config.seed.wrapping_add((purpose as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+}
+
+/// What a seed is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// Random target matrices.
+    Targets = 1,
+    /// Initial weights and shuffling of pre-training.
+    Pretrain = 2,
+    /// Initial adapters, shuffling and noise of fine-tuning.
+    Finetune = 3,
+    /// Noise of simulated evaluation.
+    Evaluate = 4,
+}

@@ -1,0 +1,135 @@
+//! Accuracy against σ: PTQ and ALoRA at several resolutions, in simulation.
+
+use std::io::Write;
+
+use alora_calibration::{ErrorModel, Event, write_atomically};
+use alora_drivers::Descriptor;
+
+use super::{
+    Context, Purpose, Trained,
+    fit::{FULL_SCALE, subject},
+    train::tile_of,
+};
+use crate::{
+    dataset::Mnist,
+    error::Error,
+    figures::{
+        AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, LineStyle, SeriesStyle, draw_accuracy_against_sigma,
+    },
+    finetune::{AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune},
+    photonic::{ConverterPrecision, TileShape},
+};
+
+/// One curve of the figure.
+struct Curve {
+    method: &'static str,
+    bits: u8,
+    points: Vec<CurvePoint>,
+}
+
+/// Evaluates PTQ and ALoRA at every resolution and σ of the configuration, with fresh errors. ALoRA is trained once a
+/// resolution, at the measured σ. Writes `accuracy-sigma.csv` and `accuracy-sigma.png`.
+///
+/// # Errors
+/// An error law that cannot be stretched, training that diverges, or a folder that cannot be written.
+pub fn accuracy_figure(
+    context: &mut Context<'_>,
+    data: &Mnist,
+    trained: &Trained,
+    error: &ErrorModel,
+    descriptor: &Descriptor,
+) -> Result<(), Error> {
+    let figures = context.config.figures.clone();
+    if figures.bits.is_empty() || figures.sigma_percent.is_empty() {
+        return Ok(());
+    }
+    let sigmas: Vec<f64> = figures.sigma_percent.iter().map(|percent| percent / 100.0).collect();
+    let tile = tile_of(descriptor)?;
+    let mut curves = Vec::new();
+    for &bits in &figures.bits {
+        context.go_on()?;
+        let precision = ConverterPrecision::uniform(bits)
+            .map_err(|error| Error::Input { path: "figures.bits".into(), reason: error.to_string() })?;
+        let chip = ChipModel {
+            tile,
+            scaling: context.config.mapping.scaling,
+            precision: Some(precision),
+            error: None,
+            sampling: Sampling::PerExecution,
+        };
+        let adapted = adapted_at(context, data, trained, error, tile, precision)?;
+        let seed = context.seed(Purpose::Evaluate);
+        context.observer.on(Event::Note(format!("accuracy against σ at {bits} bits")));
+        let points = |model, adapters| accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
+        curves.push(Curve { method: "PTQ", bits, points: points(&trained.base, AdapterUse::None)? });
+        let adapted = adapted.as_ref().unwrap_or(&trained.outcome);
+        curves.push(Curve { method: "ALoRA", bits, points: points(&adapted.merged, AdapterUse::None)? });
+    }
+    write_table(context, &curves)?;
+    draw(context, trained, error, curves)
+}
+
+/// The network adapted at `precision`; `None` when that is what the run trained anyway.
+fn adapted_at(
+    context: &mut Context<'_>,
+    data: &Mnist,
+    trained: &Trained,
+    error: &ErrorModel,
+    tile: TileShape,
+    precision: ConverterPrecision,
+) -> Result<Option<FinetuneOutcome>, Error> {
+    if precision == context.config.precision {
+        return Ok(None);
+    }
+    let mut config = context.config.finetune_config(context.seed(Purpose::Finetune));
+    config.precision = precision;
+    Ok(Some(finetune(&trained.base, &data.train, &config, tile, error, &mut *context.observer)?))
+}
+
+fn write_table(context: &mut Context<'_>, curves: &[Curve]) -> Result<(), Error> {
+    let mut text = String::from("method,bits,sigma_full_scale,correct,images\n");
+    for curve in curves {
+        for point in &curve.points {
+            text.push_str(&format!(
+                "{},{},{},{},{}\n",
+                curve.method, curve.bits, point.sigma, point.accuracy.correct, point.accuracy.n
+            ));
+        }
+    }
+    write_atomically(&context.folder.file("accuracy_sigma", "accuracy-sigma.csv"), |writer| {
+        writer.write_all(text.as_bytes())
+    })?;
+    Ok(())
+}
+
+fn draw(context: &mut Context<'_>, trained: &Trained, error: &ErrorModel, curves: Vec<Curve>) -> Result<(), Error> {
+    let series = curves
+        .into_iter()
+        .enumerate()
+        .map(|(index, curve)| AccuracySeries {
+            name: format!("{}, {} bits", curve.method, curve.bits),
+            points: curve
+                .points
+                .iter()
+                .map(|point| AccuracyPoint {
+                    sigma: point.sigma,
+                    accuracy: point.accuracy.fraction(),
+                    bounds: None,
+                })
+                .collect(),
+            style: SeriesStyle {
+                line: if index % 2 == 0 { LineStyle::Dashed } else { LineStyle::Solid },
+                ..SeriesStyle::nth(index)
+            },
+        })
+        .collect();
+    let data = AccuracyAgainstSigma {
+        subject: subject(&error.provenance),
+        series,
+        digital: Some(trained.digital),
+        measured_sigma: Some(error.sigma),
+        reference: FULL_SCALE.to_owned(),
+    };
+    draw_accuracy_against_sigma(&context.folder.file("figure_accuracy", "accuracy-sigma.png"), &data)?;
+    Ok(())
+}

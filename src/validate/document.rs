@@ -1,0 +1,119 @@
+//! The cases as a page, and whether a stored page is still true.
+
+use super::{Case, Section, Tolerance};
+
+const HEAD: &str = "# Validation\n\n\
+    Written by `alora validate`; do not edit. Each row is a claim of physics or statistics, computed with fixed seeds and\n\
+    compared with an analytic law, a published figure or another program. The test command fails when a case fails or\n\
+    when this page no longer says what the code computes.\n";
+
+/// The page.
+#[must_use]
+pub fn document(sections: &[Section]) -> String {
+    let cases = || sections.iter().flat_map(|section| &section.cases);
+    let passed = cases().filter(|case| case.passed()).count();
+    let mut page = format!("{HEAD}\n**{passed} of {} cases pass.**\n", cases().count());
+    for section in sections {
+        page.push_str(&format!("\n## {}\n\n", section.title));
+        page.push_str("| case | against | measured | expected | tolerance | result |\n|---|---|---|---|---|---|\n");
+        for case in &section.cases {
+            page.push_str(&row(case));
+        }
+    }
+    page
+}
+
+fn row(case: &Case) -> String {
+    format!("{} {} | {} |\n", key(case), number(case.measured, case.unit), tail(case))
+}
+
+/// What of a row must not change at all: before and after the measured value.
+fn key(case: &Case) -> String {
+    format!("| {} | {} |", case.claim, case.against)
+}
+
+fn tail(case: &Case) -> String {
+    let expected = number(case.expected, case.unit);
+    let (expected, tolerance) = match case.tolerance {
+        Tolerance::Within(distance) => (expected, format!("± {}", number(distance, case.unit))),
+        Tolerance::AtMost => (format!("≤ {expected}"), "–".to_owned()),
+        Tolerance::AtLeast => (format!("≥ {expected}"), "–".to_owned()),
+    };
+    format!("{expected} | {tolerance} | {}", if case.passed() { "pass" } else { "**FAIL**" })
+}
+
+/// Four significant digits; very small and very large values with an exponent.
+fn number(value: f64, unit: &str) -> String {
+    let magnitude = value.abs();
+    let text = if magnitude == 0.0 {
+        "0".to_owned()
+    } else if !(1e-3..1e5).contains(&magnitude) {
+        format!("{value:.3e}")
+    } else {
+        let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
+        let text = format!("{value:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    };
+    if unit.is_empty() { text } else { format!("{text} {unit}") }
+}
+
+/// Why `stored` no longer says what `sections` found; `None` when it does.
+///
+/// Words, expected values, tolerances and results must be equal; measured values may differ by numerics.
+#[must_use]
+pub fn out_of_date(stored: &str, sections: &[Section]) -> Option<String> {
+    let rows: Vec<&str> =
+        stored.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case |")).collect();
+    let cases: Vec<&Case> = sections.iter().flat_map(|section| &section.cases).collect();
+    if rows.len() != cases.len() {
+        return Some(format!("it has {} cases, the code has {}", rows.len(), cases.len()));
+    }
+    rows.iter().zip(cases).find_map(|(stored, case)| {
+        let rest = stored.strip_prefix(&key(case)).and_then(|rest| rest.strip_suffix(&format!(" | {} |", tail(case))));
+        match rest {
+            None => Some(format!("the row of «{}» has changed", case.claim)),
+            Some(measured) => {
+                let value: f64 = measured.trim().trim_end_matches(case.unit).trim().parse().unwrap_or(f64::NAN);
+                let near = (value - case.measured).abs() <= case.slack() + 1e-3 * case.measured.abs();
+                (!near).then(|| format!("«{}» was {value}, is now {}", case.claim, case.measured))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sections(measured: f64) -> Vec<Section> {
+        vec![Section {
+            title: "Presets",
+            cases: vec![Case {
+                claim: "σ of the preset".to_owned(),
+                against: "the paper".to_owned(),
+                measured,
+                expected: 1.2,
+                tolerance: Tolerance::Within(0.1),
+                unit: "%",
+            }],
+        }]
+    }
+
+    #[test]
+    fn a_page_is_up_to_date_until_a_figure_or_a_word_changes() {
+        let page = document(&sections(1.2034));
+        assert!(page.contains("| σ of the preset | the paper | 1.203 % | 1.2 % | ± 0.1 % | pass |"), "{page}");
+        assert_eq!(out_of_date(&page, &sections(1.2034)), None);
+        assert_eq!(out_of_date(&page, &sections(1.2040)), None, "numerics");
+        assert!(out_of_date(&page, &sections(1.25)).is_some());
+        assert!(out_of_date(&page, &sections(1.4)).is_some(), "fails now");
+        assert!(out_of_date(&page.replace("paper", "book"), &sections(1.2034)).is_some());
+        assert!(out_of_date("", &sections(1.2034)).is_some());
+    }
+
+    #[test]
+    fn what_is_no_number_never_passes() {
+        let [section] = sections(f64::NAN).try_into().unwrap_or_else(|_| unreachable!());
+        assert!(!section.cases[0].passed());
+    }
+}
