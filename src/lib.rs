@@ -1,3 +1,5 @@
 //! alora.
 
+pub mod dataset;
+pub mod model;
 pub mod photonic;
