@@ -1,1 +1,3 @@
 //! alora.
+
+pub mod figures;
