@@ -1,0 +1,193 @@
+//! Residual of each cell of the array.
+
+use std::path::Path;
+
+use alora_calibration::Cell;
+use ndarray::ArrayView2;
+
+use super::{
+    FigureError, Subject,
+    axes::{Axis, FOOT, Plot, TITLE, Tick, draw_title, setting},
+    canvas::{Canvas, HAIRLINE, LABEL, LEADING, MARGIN, Point, Rect, Setting, Stroke, TEXT, WIDTH},
+    finite, save,
+    style::{BLACK, Hue, LineStyle, WHITE, diverging},
+    text::{Anchor, Direction},
+    wording,
+};
+
+const FIGURE: &str = "residual map";
+/// Height of the array at most.
+const TALLEST: f64 = 1250.0;
+/// Narrowest sheet: a title must fit.
+const NARROWEST: f64 = 900.0;
+/// Colour bar: distance from the array, width, and room to its right for numbers and label.
+const BAR: (f64, f64) = (50.0, 56.0);
+/// Steps of the colour bar.
+const SHADES: u32 = 200;
+
+/// Residual over the array, in units of full scale.
+#[derive(Clone, Debug)]
+pub struct ResidualMap<'a> {
+    /// What was measured.
+    pub subject: Subject,
+    /// Residual of each cell, `rows × cols` (outputs × inputs), full scale = 1.
+    pub residuals: ArrayView2<'a, f64>,
+    /// What the residual is a fraction of, e.g. `full scale`.
+    pub reference: String,
+    /// Programmings whose mean is shown.
+    pub programmings: usize,
+    /// Stuck or dead cells; marked, and left out of the colour scale.
+    pub defects: &'a [Cell],
+}
+
+/// Draws the map: square cells, row 0 on top, colours symmetric about zero.
+///
+/// # Errors
+/// No cells, a number that is not finite, a defect outside the array, or a file that cannot be written.
+pub fn draw_residual_map(path: &Path, map: &ResidualMap<'_>) -> Result<(), FigureError> {
+    check(map)?;
+    let (rows, cols) = map.residuals.dim();
+    let mut canvas = Canvas::new()?;
+    let limit = limit(map);
+    let scale = Axis::new(-limit * 100.0, limit * 100.0, 7, &bar_label(map));
+
+    let widest = scale.ticks.iter().map(|tick| canvas.text_width(&tick.text, TEXT)).fold(0.0, f64::max);
+    let beside = BAR.0 + BAR.1 + 28.0 + widest + 20.0 + LABEL;
+    let note = note(map);
+    let header = TITLE + if note.is_empty() { 0.0 } else { LEADING };
+    let outer = Plot::sheet(WIDTH, WIDTH, header);
+    let outer = Rect { right: outer.right - beside, ..outer };
+    let mut plot =
+        Plot::fit(&canvas, outer, cell_axis(cols, "Input (column)"), cell_axis(rows, "Output (row)"));
+    let side = (plot.area.width() / cols as f64).min(TALLEST / rows as f64);
+    plot.area.right = plot.area.left + side * cols as f64;
+    plot.area.bottom = plot.area.top + side * rows as f64;
+    let width = (plot.area.right + beside + MARGIN).max(NARROWEST);
+
+    canvas.lay(width, plot.area.bottom + FOOT + MARGIN);
+    draw_cells(&mut canvas, &plot, map, limit, side);
+    plot.draw(&mut canvas);
+    draw_bar(&mut canvas, plot.area, &scale, clipped(map, limit), widest);
+    draw_title(&mut canvas, plot.area.left, width - MARGIN, &map.subject);
+    if !note.is_empty() {
+        draw_note(&mut canvas, (plot.area.left, MARGIN + TITLE + LEADING * 0.3), &note);
+    }
+    save(path, canvas)
+}
+
+fn check(map: &ResidualMap<'_>) -> Result<(), FigureError> {
+    let (rows, cols) = map.residuals.dim();
+    if map.residuals.is_empty() {
+        return Err(FigureError::Empty { figure: FIGURE, what: "cell" });
+    }
+    for ((row, col), &value) in map.residuals.indexed_iter() {
+        finite(FIGURE, value, || format!("the residual at {}", Cell { row, col }))?;
+    }
+    match map.defects.iter().find(|cell| cell.row >= rows || cell.col >= cols) {
+        Some(&cell) => Err(FigureError::DefectOutside { cell, rows, cols }),
+        None => Ok(()),
+    }
+}
+
+fn is_defect(map: &ResidualMap<'_>, (row, col): (usize, usize)) -> bool {
+    map.defects.contains(&Cell { row, col })
+}
+
+/// Largest residual of a sound cell: a defect would drown the rest.
+fn limit(map: &ResidualMap<'_>) -> f64 {
+    let sound = map.residuals.indexed_iter().filter(|(place, _)| !is_defect(map, *place));
+    let limit = sound.map(|(_, residual)| residual.abs()).fold(0.0, f64::max);
+    if limit > 0.0 { limit } else { 1e-4 }
+}
+
+/// Whether a residual lies below, and above, the colour scale.
+fn clipped(map: &ResidualMap<'_>, limit: f64) -> (bool, bool) {
+    (
+        map.residuals.iter().any(|&residual| residual < -limit),
+        map.residuals.iter().any(|&residual| residual > limit),
+    )
+}
+
+fn bar_label(map: &ResidualMap<'_>) -> String {
+    let mean = if map.programmings > 1 { "Mean residual" } else { "Residual" };
+    format!("{mean} (% of {})", map.reference)
+}
+
+fn note(map: &ResidualMap<'_>) -> String {
+    match map.defects.len() {
+        0 => String::new(),
+        1 => "1 defective cell".to_owned(),
+        many => format!("{} defective cells", wording::count(many)),
+    }
+}
+
+/// An axis of cells: ticks at their middles, at powers of two that are not too many.
+fn cell_axis(cells: usize, label: &str) -> Axis {
+    let mut step = 1;
+    while cells.div_ceil(step) > 8 {
+        step *= 2;
+    }
+    let ticks = (0..cells).step_by(step).map(|cell| Tick { at: cell as f64 + 0.5, text: cell.to_string() });
+    Axis { low: 0.0, high: cells as f64, ticks: ticks.collect(), label: label.to_owned() }
+}
+
+fn draw_cells(canvas: &mut Canvas, plot: &Plot, map: &ResidualMap<'_>, limit: f64, side: f64) {
+    for ((row, col), &residual) in map.residuals.indexed_iter() {
+        let (left, top) = (plot.area.left + side * col as f64, plot.area.top + side * row as f64);
+        let cell = Rect { left, top, right: left + side, bottom: top + side };
+        canvas.rect(cell, diverging(residual / limit));
+    }
+    for cell in map.defects {
+        let middle =
+            (plot.area.left + side * (cell.col as f64 + 0.5), plot.area.top + side * (cell.row as f64 + 0.5));
+        draw_cross(canvas, middle, (side * 0.34).min(30.0));
+    }
+}
+
+/// A black cross with a white rim, to be seen on any colour.
+fn draw_cross(canvas: &mut Canvas, (x, y): Point, reach: f64) {
+    for (ink, width, reach) in [(WHITE, reach * 0.62, reach * 1.18), (BLACK, reach * 0.3, reach)] {
+        let stroke = Stroke { ink, width, line: LineStyle::Solid };
+        canvas.polyline(&[(x - reach, y - reach), (x + reach, y + reach)], stroke);
+        canvas.polyline(&[(x - reach, y + reach), (x + reach, y - reach)], stroke);
+    }
+}
+
+fn draw_note(canvas: &mut Canvas, (left, y): Point, note: &str) {
+    draw_cross(canvas, (left + 18.0, y), 15.0);
+    canvas.text((left + 54.0, y), note, setting(TEXT, Anchor::Start));
+}
+
+/// The colour bar beside `array`; an arrow at an end means that colours are clipped there.
+fn draw_bar(canvas: &mut Canvas, array: Rect, scale: &Axis, clipped: (bool, bool), widest: f64) {
+    let left = array.right + BAR.0;
+    let bar = Rect { left, right: left + BAR.1, ..array };
+    let at = |value: f64| bar.bottom - (value - scale.low) / (scale.high - scale.low) * bar.height();
+    for shade in 0..SHADES {
+        let edge = |index: u32| bar.bottom - bar.height() * f64::from(index) / f64::from(SHADES);
+        let position = (f64::from(shade) + 0.5) / f64::from(SHADES) * 2.0 - 1.0;
+        canvas.rect(Rect { top: edge(shade + 1), bottom: edge(shade), ..bar }, diverging(position));
+    }
+    canvas.outline(bar, HAIRLINE, BLACK);
+    let middle = bar.left + BAR.1 / 2.0;
+    let arrow = Hue::Black.ink();
+    if clipped.1 {
+        canvas.polygon(
+            &[(middle - 20.0, bar.top - 8.0), (middle, bar.top - 36.0), (middle + 20.0, bar.top - 8.0)],
+            arrow,
+        );
+    }
+    if clipped.0 {
+        let y = bar.bottom;
+        canvas.polygon(&[(middle - 20.0, y + 8.0), (middle, y + 36.0), (middle + 20.0, y + 8.0)], arrow);
+    }
+    let stroke = Stroke { ink: BLACK, width: HAIRLINE, line: LineStyle::Solid };
+    for tick in &scale.ticks {
+        let y = at(tick.at);
+        canvas.polyline(&[(bar.right, y), (bar.right + 14.0, y)], stroke);
+        canvas.text((bar.right + 28.0 + widest, y), &tick.text, setting(TEXT, Anchor::End));
+    }
+    let label = Setting { direction: Direction::Upwards, ..setting(LABEL, Anchor::Middle) };
+    let x = bar.right + 28.0 + widest + 20.0 + LABEL / 2.0;
+    canvas.text((x, bar.top + bar.height() / 2.0), &scale.label, label);
+}
