@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use alora_drivers::{BackendError, DataSheet, Descriptor, PhotonicBackend, ProcessorKind};
+use alora_drivers::{BackendError, DataSheet, Descriptor, PhotonicBackend, ProcessorId, ProcessorKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -50,6 +50,50 @@ pub enum CalibrateError {
     Family {
         /// Family that answered.
         connected: ProcessorKind,
+    },
+    /// Too little would be measured.
+    #[error(
+        "the calibration plan has {sweep_points} sweep points and {repeats} repeats; at least 5 points and 1 repeat are needed"
+    )]
+    Plan {
+        /// Points of each sweep asked for.
+        sweep_points: usize,
+        /// Repeats asked for.
+        repeats: usize,
+    },
+    /// No element changes what the detectors see.
+    #[error(
+        "{processor}: the elements' response is {percent:.1} % of the data sheet's; check that the laser is on and coupled, then calibrate again"
+    )]
+    NoLight {
+        /// Processor.
+        processor: ProcessorId,
+        /// Median response of the elements, in percent of the data sheet's.
+        percent: f64,
+    },
+    /// One row sees nothing while others do.
+    #[error(
+        "{processor}: detector row {row} sees no element of its row respond, while other rows do; check its detector and amplifier"
+    )]
+    DeadRow {
+        /// Processor.
+        processor: ProcessorId,
+        /// Row.
+        row: usize,
+    },
+    /// One row is at its limit.
+    #[error(
+        "{processor}: detector row {row} was at its limit in {saturated} of {readings} readings; lower the laser power or its amplifier's gain"
+    )]
+    SaturatedRow {
+        /// Processor.
+        processor: ProcessorId,
+        /// Row.
+        row: usize,
+        /// Readings at the limit.
+        saturated: usize,
+        /// Readings taken.
+        readings: usize,
     },
     /// The driver failed.
     #[error(transparent)]

@@ -22,7 +22,8 @@ pub struct Encoded {
 /// Input vectors turned into input codes.
 #[derive(Clone, Debug)]
 pub struct EncodedInputs {
-    /// Codes to send: `passes · vectors` frames. Pass `p` of vector `v` is frame `v · passes + p`.
+    /// Codes to send: `passes · vectors` frames, then any reference frames that `decode` needs. Pass `p` of vector
+    /// `v` is frame `v · passes + p`.
     pub batch: InputBatch,
     /// Frames a vector (2 where signed inputs need a positive and a negative pass).
     pub passes: usize,

@@ -22,8 +22,8 @@ pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, cal
 pub use coherent::CoherentCalibration;
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
 pub use error_model::{ErrorLaw, ErrorModel, SigmaReference};
-pub use incoherent::IncoherentCalibration;
 pub use measure::{MeasureError, MeasurementPlan, measure};
+pub use incoherent::{Defect, DefectKind, ElementLookup, IncoherentCalibration};
 pub use observer::{Event, Observer, Silent};
 pub use pairs::{Pairs, PairsError, read_pairs};
 pub use processor::{MeasuredWeights, MvmReadings, Probe, Processor, ProcessorError, Programmed};

@@ -6,7 +6,7 @@ mod incoherent;
 use serde::{Deserialize, Serialize};
 
 pub use coherent::CoherentDataSheet;
-pub use incoherent::IncoherentDataSheet;
+pub use incoherent::{DriveLaw, IncoherentDataSheet, NominalElement};
 
 /// Nominal parameters of a processor, by family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
