@@ -8,6 +8,7 @@ mod coherent;
 mod encoding;
 mod error_model;
 mod incoherent;
+pub mod mesh;
 mod observer;
 mod processor;
 mod provenance;
