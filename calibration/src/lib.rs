@@ -10,6 +10,7 @@ mod error_model;
 mod incoherent;
 mod measure;
 mod npz;
+pub mod mesh;
 mod observer;
 mod pairs;
 mod processor;

@@ -137,7 +137,8 @@ pub enum Detection {
     Balanced,
     /// One quadrature of the field against a local oscillator. One channel an output.
     Homodyne,
-    /// Both quadratures by a 90° hybrid: channels are I of all outputs, then Q of all outputs.
+    /// Both quadratures by a 90° hybrid: channels are I of all outputs, then Q of all outputs, then I and Q of a
+    /// reference: laser light that passes by the chip and shares the local oscillator, whose phase it carries.
     Iq,
 }
 
@@ -147,7 +148,7 @@ impl Detection {
     pub fn channels(self, outputs: usize) -> usize {
         match self {
             Self::Intensity | Self::Balanced | Self::Homodyne => outputs,
-            Self::Iq => 2 * outputs,
+            Self::Iq => 2 * outputs + 2,
         }
     }
 }

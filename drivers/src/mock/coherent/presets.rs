@@ -1,0 +1,66 @@
+//! Ready-made coherent processors.
+
+use super::{CoherentDetection, CoherentPhysics, CoherentSpec};
+use crate::{ConverterBits, Volts, mock::OrnsteinUhlenbeck};
+
+/// Names of the presets of this family.
+pub const PRESETS: &[&str] = &[
+    "coherent-4x4",
+    "coherent-8x8",
+    "coherent-16x16",
+    "coherent-32x32",
+    "coherent-64x64",
+    "coherent-homodyne-8x8",
+];
+
+/// The preset of that name. All converters have 8 bits.
+#[must_use]
+pub fn preset(name: &str) -> Option<CoherentSpec> {
+    let iq = CoherentDetection::Iq;
+    match name {
+        "coherent-4x4" => Some(mesh(4, iq)),
+        "coherent-8x8" => Some(mesh(8, iq)),
+        "coherent-16x16" => Some(mesh(16, iq)),
+        "coherent-32x32" => Some(mesh(32, iq)),
+        "coherent-64x64" => Some(mesh(64, iq)),
+        "coherent-homodyne-8x8" => Some(mesh(8, CoherentDetection::Homodyne)),
+        _ => None,
+    }
+}
+
+/// A thermo-optic mesh in a temperature-controlled package.
+fn mesh(modes: usize, detection: CoherentDetection) -> CoherentSpec {
+    CoherentSpec {
+        modes,
+        bits: ConverterBits { actuator: 8, input: 8, output: 8 },
+        detection,
+        v_pi: Volts(4.36),
+        v_max: Volts(6.8),
+        full_scale: 1.25,
+        settle_us: 1000,
+        shot_us: 10,
+        physics: CoherentPhysics {
+            splitter: 0.005,
+            static_phase: 0.2,
+            v_pi_spread: 0.01,
+            crosstalk: 0.0005,
+            loss_db: 0.03,
+            loss_spread_db: 0.005,
+            repeatability: 0.002,
+            input_gain_spread: 0.02,
+            gain_spread: 0.03,
+            dark: 0.01,
+            read_noise: 0.003,
+            shot_noise: 0.0005,
+            tia_clip: 1.2,
+            lo_phase: match detection {
+                CoherentDetection::Homodyne => 0.002,
+                CoherentDetection::Iq => 0.005,
+            },
+            iq_gain: 0.003,
+            iq_phase: 0.003,
+            temperature: OrnsteinUhlenbeck { sd: 0.01, tau_s: 600.0 },
+            phase_per_kelvin: 0.02,
+        },
+    }
+}
