@@ -36,5 +36,5 @@ pub use evaluation::{
     Accuracy, AdapterUse, CURVE_SIGMAS, Conditions, CurvePoint, accuracy_curve, evaluate, logits,
 };
 pub use linear::PhotonicLinear;
-pub use pretrain::{PretrainConfig, pretrain};
+pub use pretrain::{PAPER_HIDDEN, PretrainConfig, pretrain};
 pub use training::{FinetuneOutcome, finetune};

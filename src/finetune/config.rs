@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::photonic::{Bits, ConverterPrecision, WeightScaling};
+use crate::photonic::{ConverterPrecision, WeightScaling};
 
 /// Where burn computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,11 +100,6 @@ pub struct FinetuneConfig {
     pub device: ComputeDevice,
 }
 
-const EIGHT_BITS: Bits = match Bits::new(8) {
-    Ok(bits) => bits,
-    Err(_) => unreachable!(),
-};
-
 impl Default for FinetuneConfig {
     fn default() -> Self {
         Self {
@@ -116,11 +111,7 @@ impl Default for FinetuneConfig {
             adapter: AdapterConfig::default(),
             techniques: Techniques::default(),
             sampling: Sampling::default(),
-            precision: ConverterPrecision {
-                weight_bits: EIGHT_BITS,
-                input_bits: EIGHT_BITS,
-                output_bits: EIGHT_BITS,
-            },
+            precision: ConverterPrecision::default(),
             scaling: WeightScaling::default(),
             device: ComputeDevice::default(),
         }

@@ -19,8 +19,10 @@ use super::{
 };
 use crate::{dataset::Dataset, model::Mlp};
 
-/// Layer sizes of the paper's MLP: 335 114 parameters.
-const SIZES: [usize; 5] = [784, 256, 256, 256, 10];
+/// Hidden layers of the paper's 4-layer MLP: with 784 inputs and 10 classes, 335 114 parameters.
+pub const PAPER_HIDDEN: [usize; 3] = [256, 256, 256];
+/// Classes of the digits.
+const CLASSES: usize = 10;
 /// Side of a training image.
 const SIDE: usize = 28;
 
@@ -73,7 +75,7 @@ impl PretrainConfig {
     }
 }
 
-/// Trains the paper's 4-layer MLP, 784–256–256–256–10 with ReLU, in digital arithmetic.
+/// Trains a perceptron with ReLU between its layers in digital arithmetic: pixels – `hidden` – 10 classes.
 ///
 /// The same arguments give the same network.
 ///
@@ -81,13 +83,15 @@ impl PretrainConfig {
 /// A value outside its range, images of another size, a device that was not compiled in, or a loss that is no longer finite.
 pub fn pretrain(
     data: &Dataset,
+    hidden: &[usize],
     config: &PretrainConfig,
     observer: &mut dyn Observer,
 ) -> Result<Mlp, FinetuneError> {
     config.check()?;
     let device = compute_device(config.device)?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let values = initial_weights(&mut rng);
+    let sizes = [&[data.images.ncols()], hidden, &[CLASSES]].concat();
+    let values = initial_weights(&sizes, &mut rng);
     check_fit(data, &base_from(values.clone())?)?;
     let mut trained = Trained::new(values, config.learning_rate, config.weight_decay, &device);
     let steps = config.epochs * data.len().div_ceil(config.batch_size);
@@ -111,9 +115,9 @@ pub fn pretrain(
 }
 
 /// He initialisation (arXiv 1502.01852): `W ~ N(0, 2/in)`, `b = 0`.
-fn initial_weights(rng: &mut ChaCha8Rng) -> Vec<Array2<f32>> {
+fn initial_weights(sizes: &[usize], rng: &mut ChaCha8Rng) -> Vec<Array2<f32>> {
     let mut values = Vec::new();
-    for pair in SIZES.windows(2) {
+    for pair in sizes.windows(2) {
         let spread = (2.0 / pair[0] as f32).sqrt();
         values.push(Array2::from_shape_simple_fn((pair[1], pair[0]), || {
             spread * rng.sample::<f32, _>(StandardNormal)

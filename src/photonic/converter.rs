@@ -58,7 +58,7 @@ impl From<Bits> for u8 {
 
 /// Resolutions of the three converters around an MVM, 2 to 16 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct ConverterPrecision {
     /// Weight DAC, bits.
     pub weight_bits: Bits,
@@ -66,6 +66,14 @@ pub struct ConverterPrecision {
     pub input_bits: Bits,
     /// Output ADC, bits.
     pub output_bits: Bits,
+}
+
+impl Default for ConverterPrecision {
+    /// 8 bits everywhere, as in the paper.
+    fn default() -> Self {
+        const EIGHT: Bits = Bits(8);
+        Self { weight_bits: EIGHT, input_bits: EIGHT, output_bits: EIGHT }
+    }
 }
 
 impl ConverterPrecision {
