@@ -1,5 +1,7 @@
 //! The error model: what fine-tuning needs to know of a processor's weight error.
 
+mod from_fit;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,8 @@ use crate::{
     provenance::Provenance,
     store::{StoreError, read_toml, write_toml},
 };
+
+pub use from_fit::{EMPIRICAL_RESIDUALS, ErrorModelError, LawChoice};
 
 /// What a σ is relative to. Peers disagree, so it is never left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

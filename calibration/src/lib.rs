@@ -7,6 +7,7 @@ mod calibration;
 mod coherent;
 mod encoding;
 mod error_model;
+mod fit;
 mod incoherent;
 mod measure;
 mod npz;
@@ -16,6 +17,7 @@ mod pairs;
 mod processor;
 mod provenance;
 mod record;
+pub mod statistics;
 mod store;
 mod weights;
 
@@ -23,6 +25,14 @@ pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, cal
 pub use coherent::CoherentCalibration;
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
 pub use error_model::{ErrorLaw, ErrorModel, SigmaReference};
+pub use error_model::{
+    EMPIRICAL_RESIDUALS, ErrorLaw, ErrorModel, ErrorModelError, LawChoice, SigmaReference,
+};
+pub use fit::{
+    ComponentRecovery, Coverage, Defects, FitReport, HistogramFit, Injected, MeanError, Normality, Shape,
+    Sigma, StuckDetection, component_recovery, fit, fitted_residuals, sigma_coverage, stuck_detection,
+};
+pub use incoherent::IncoherentCalibration;
 pub use measure::{MeasureError, MeasurementPlan, measure};
 pub use incoherent::{Defect, DefectKind, ElementLookup, IncoherentCalibration};
 pub use observer::{Event, Observer, Silent};

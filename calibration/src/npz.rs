@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpzError};
 use sha2::{Digest, Sha256};
 
@@ -116,11 +116,10 @@ pub(crate) fn shaped<D: Dimension>(
     expected: &[usize],
 ) -> Result<Array<f64, D>, StoreError> {
     let found = array.shape().to_vec();
-    if found == expected {
-        if let Ok(array) = array.into_shape_with_order(IxDyn(expected)).and_then(|a| a.into_dimensionality())
-        {
-            return Ok(array);
-        }
+    if found == expected
+        && let Ok(array) = array.into_dimensionality()
+    {
+        return Ok(array);
     }
     let reason = format!(
         "array `{name}` has shape {found:?}, the text of the record says {expected:?}; restore the file as it was written, or measure again"

@@ -1,0 +1,14 @@
+//! Statistics of weight errors: pure functions of arrays, each with formula and source.
+//!
+//! Residuals are in units of the full scale. `r[p, i, j]` is the residual of the mean of `R` readings of the weight
+//! at row `i`, column `j` of programming `p`. `kept[i, j]` is false for elements that are left out (stuck ones).
+
+pub mod components;
+pub mod defects;
+pub mod histogram;
+pub mod interval;
+pub mod linear;
+pub mod moments;
+pub mod normality;
+pub mod state;
+pub mod structure;
