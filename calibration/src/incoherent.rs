@@ -92,13 +92,17 @@ impl IncoherentCalibration {
     }
 
     /// Sets the elements of one cell in `frame`; returns the weight expected and whether the target can be reached.
+    ///
+    /// Where two elements make a weight, each ends where the other begins, give or take the error of their look-ups:
+    /// only the outer ends bound the reach.
     fn encode_cell(&self, frame: &mut ActuatorFrame, cell: usize, target: f64) -> (f64, bool) {
         let first = cell * self.rail_count();
-        let actuator = match self.rails {
-            Rails::Differential => first,
-            Rails::Dual => first + usize::from(target < self.resting_weight(first)),
+        let reach = |actuator: usize| self.lookups[actuator].reach(&self.element);
+        let (actuator, (lowest, highest)) = match self.rails {
+            Rails::Differential => (first, reach(first)),
+            Rails::Dual if target < self.resting_weight(first) => (first + 1, (reach(first + 1).0, target)),
+            Rails::Dual => (first, (target, reach(first).1)),
         };
-        let (lowest, highest) = self.lookups[actuator].reach(&self.element);
         let setting = self.setting(actuator, target);
         frame.0[actuator] = setting.code;
         (setting.weight, (lowest - REACH_SLACK..=highest + REACH_SLACK).contains(&target))

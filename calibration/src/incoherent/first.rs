@@ -42,7 +42,7 @@ pub(crate) async fn calibrate(
         return Err(CalibrateError::Family { connected: descriptor.kind });
     };
     let (dark, dark_vectors) = dark(backend).await?;
-    let levels = levels(&sheet.drive, plan.sweep_points);
+    let levels = levels(sheet, plan.sweep_points);
     let rail_count = rail_count(rails);
     let sweeps = sweep(backend, rail_count, &levels, sheet.counts_per_unit, plan, observer).await?;
     check_saturation(&descriptor, &sweeps)?;
@@ -78,9 +78,28 @@ fn rail_count(rails: Rails) -> usize {
     }
 }
 
-/// Drives that are evenly spaced in the nominal phase.
-fn levels(drive: &DriveLaw, points: usize) -> Vec<f64> {
-    (0..points).map(|point| (point as f64 / (points - 1) as f64).powf(1.0 / drive.exponent)).collect()
+/// Drives of a sweep: most of them evenly spaced in the nominal weight, so that the neighbours' crosstalk has the mean
+/// that it has under random weights; every fifth evenly spaced in phase from end to end, so that the turning points
+/// are seen.
+fn levels(sheet: &IncoherentDataSheet, points: usize) -> Vec<f64> {
+    let DriveLaw { bias_rad, span_rad, exponent } = sheet.drive;
+    let by_phase = points.div_ceil(5).max(2);
+    let by_weight = points - by_phase;
+    let (low, high) = nominal_reach(sheet);
+    let from_phase = (0..by_phase).map(|point| point as f64 / (by_phase - 1) as f64);
+    let from_weight = (0..by_weight).map(|point| {
+        let share = (point as f64 + 0.5) / by_weight as f64;
+        (sheet.element.phase_for(low + share * (high - low)) - bias_rad) / span_rad
+    });
+    from_phase.chain(from_weight).map(|share| share.clamp(0.0, 1.0).powf(1.0 / exponent)).collect()
+}
+
+/// Lowest and highest signal of the nominal element.
+fn nominal_reach(sheet: &IncoherentDataSheet) -> (f64, f64) {
+    let DriveLaw { bias_rad, span_rad, .. } = sheet.drive;
+    let branch = sheet.element.branch();
+    let at = |phase: f64| sheet.element.signal(phase.clamp(branch.lowest, branch.highest));
+    (at(bias_rad), at(bias_rad + span_rad))
 }
 
 fn check_saturation(descriptor: &Descriptor, sweeps: &Sweeps) -> Result<(), CalibrateError> {
@@ -184,10 +203,7 @@ impl Bank<'_> {
     }
 
     fn check_light(&self, typical: f64) -> Result<(), CalibrateError> {
-        let DriveLaw { bias_rad, span_rad, .. } = self.sheet.drive;
-        let branch = self.sheet.element.branch();
-        let [low, high] = [bias_rad, bias_rad + span_rad]
-            .map(|phase| self.sheet.element.signal(phase.clamp(branch.lowest, branch.highest)));
+        let (low, high) = nominal_reach(self.sheet);
         let share = typical / (high - low);
         if share >= DARKNESS {
             return Ok(());

@@ -5,7 +5,9 @@ use crate::{ConverterBits, datasheet::DriveLaw, mock::OrnsteinUhlenbeck};
 
 /// Names of the presets of this family.
 ///
-/// `incoherent-N×N` without a word between are LCOS, as `incoherent-lcos-N×N`.
+/// Those without a kind in their name are LCOS. Programming error (rms of read less target, read-out noise removed,
+/// of full scale) after the ordinary calibration, mean over chips: `incoherent-16x16` (and `-lcos-`) 1.20 %, as in
+/// Taniguchi et al., OECC/PSC 2025; 8x8 1.18 %; 32x32 1.23 %; 64x64 1.25 %; MZI 0.85 %; ring 1.05 %.
 pub const PRESETS: &[&str] = &[
     "incoherent-8x8",
     "incoherent-16x16",
@@ -43,8 +45,8 @@ fn lcos(size: usize) -> IncoherentSpec {
             span_spread: 0.02,
             exponent_spread: 0.05,
             crosstalk: 0.005,
-            optical_leakage: 0.004,
-            repeatability_rad: 0.02,
+            optical_leakage: 0.0055,
+            repeatability_rad: 0.0187,
             phase_per_kelvin: 0.01,
             ..common()
         },
