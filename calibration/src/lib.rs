@@ -16,7 +16,7 @@ mod store;
 mod weights;
 
 pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, calibrate};
-pub use coherent::CoherentCalibration;
+pub use coherent::{CoherentCalibration, CoherentError};
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
 pub use error_model::{ErrorLaw, ErrorModel, SigmaReference};
 pub use incoherent::IncoherentCalibration;
