@@ -6,7 +6,7 @@ use alora_drivers::{BackendError, DataSheet, Descriptor, PhotonicBackend, Proces
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    coherent::{self, CoherentCalibration},
+    coherent::{self, CoherentCalibration, CoherentError},
     encoding::Encoding,
     incoherent::{self, IncoherentCalibration},
     observer::Observer,
@@ -95,6 +95,9 @@ pub enum CalibrateError {
         /// Readings taken.
         readings: usize,
     },
+    /// The coherent processor cannot be calibrated as it is.
+    #[error(transparent)]
+    Coherent(#[from] CoherentError),
     /// The driver failed.
     #[error(transparent)]
     Backend(#[from] BackendError),

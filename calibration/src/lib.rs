@@ -22,9 +22,8 @@ mod store;
 mod weights;
 
 pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, calibrate};
-pub use coherent::CoherentCalibration;
+pub use coherent::{CoherentCalibration, CoherentError};
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
-pub use error_model::{ErrorLaw, ErrorModel, SigmaReference};
 pub use error_model::{
     EMPIRICAL_RESIDUALS, ErrorLaw, ErrorModel, ErrorModelError, LawChoice, SigmaReference,
 };
@@ -32,7 +31,6 @@ pub use fit::{
     ComponentRecovery, Coverage, Defects, FitReport, HistogramFit, Injected, MeanError, Normality, Shape,
     Sigma, StuckDetection, component_recovery, fit, fitted_residuals, sigma_coverage, stuck_detection,
 };
-pub use incoherent::IncoherentCalibration;
 pub use measure::{MeasureError, MeasurementPlan, measure};
 pub use incoherent::{Defect, DefectKind, ElementLookup, IncoherentCalibration};
 pub use observer::{Event, Observer, Silent};

@@ -7,8 +7,9 @@
 //!
 //! Set `OPENBLAS_NUM_THREADS=1`: a singular value decomposition of this size is slower on several threads.
 
+pub(crate) mod circuit;
 mod clements;
-mod mzi;
+pub(crate) mod mzi;
 mod svd;
 mod topology;
 

@@ -1,0 +1,186 @@
+//! First calibration of a coherent processor.
+
+use alora_drivers::{ActuatorLayout, Code, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
+use ndarray::Array2;
+use num_complex::Complex64;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    CoherentCalibration, CoherentError,
+    bench::Bench,
+    fit::{Fit, Fitted, Setting},
+    model::{ChipModel, Parameters},
+    sweep::{Start, Sweeps},
+};
+use crate::{
+    calibration::{CalibrateError, CalibrationPlan},
+    observer::{Event, Observer},
+};
+
+/// Settings by which light is looked for.
+const LIGHT_SETTINGS: usize = 8;
+/// An output with less than this share of the median light is dead.
+const DEAD_SHARE: f64 = 0.05;
+/// Random settings of the common fit, and of its check.
+const FIT_SETTINGS: usize = 40;
+const CHECK_SETTINGS: usize = 6;
+/// Amplitude of the random-sign input vectors: leaves the ADC its headroom.
+const PROBE_AMPLITUDE: f64 = 0.6;
+/// A fit that misses the fields by more than this share has not found the chip.
+const LOST: f64 = 0.5;
+/// Seed of the random settings: a calibration of the same chip asks the same questions.
+const SETTINGS_SEED: u64 = 0x00c0_ffee;
+
+/// First calibration from the data sheet. Returns what was learned and how many input vectors were sent.
+pub(crate) async fn calibrate(
+    backend: &mut dyn PhotonicBackend,
+    sheet: &CoherentDataSheet,
+    plan: &CalibrationPlan,
+    observer: &mut dyn Observer,
+) -> Result<(CoherentCalibration, u64), CalibrateError> {
+    let descriptor = backend.descriptor().clone();
+    let ActuatorLayout::ClementsSvd { modes } = descriptor.layout else {
+        return Err(CoherentError::Layout.into());
+    };
+    let model = ChipModel::new(modes, sheet, descriptor.bits.actuator, &descriptor.limits);
+    let mut bench = Bench::new(backend, plan.repeats.max(1)).await?;
+    let mut questions = Questions { model: &model, rng: ChaCha8Rng::seed_from_u64(SETTINGS_SEED) };
+    look_for_light(&mut bench, &mut questions).await?;
+    let sweeps = Sweeps { bench: &mut bench, model: &model, points: plan.sweep_points };
+    let start = sweeps.run(model.nominal(sheet), observer).await?;
+    for &shifter in &start.silent {
+        observer.on(Event::Note(format!("phase shifter {shifter} does not respond; it is left out")));
+    }
+
+    let real_only = descriptor.detection == Detection::Homodyne;
+    let settings = questions.ask(&mut bench, FIT_SETTINGS, observer).await?;
+    let fitted =
+        Fit { model: &model, settings: &settings, real_only, silent: &start.silent }.run(&start.parameters);
+    let check = questions.ask(&mut bench, CHECK_SETTINGS, observer).await?;
+    let missed =
+        Fit { model: &model, settings: &check, real_only, silent: &start.silent }.rms(&fitted.parameters);
+    let size = root_mean_square(&check);
+    if missed > LOST * size {
+        return Err(
+            CoherentError::NotConverged { rounds: fitted.rounds, percent: 100.0 * missed / size }.into()
+        );
+    }
+    let sent = bench.sent;
+    Ok((learned(&bench, sheet, start, fitted, missed), sent))
+}
+
+fn learned(
+    bench: &Bench<'_>,
+    sheet: &CoherentDataSheet,
+    start: Start,
+    fitted: Fitted,
+    missed: f64,
+) -> CoherentCalibration {
+    let descriptor = &bench.descriptor;
+    let Parameters { phi0, rho, gain, input } = fitted.parameters;
+    let mean_gain = gain.iter().sum::<f64>() / gain.len() as f64;
+    CoherentCalibration {
+        modes: descriptor.outputs,
+        detection: descriptor.detection,
+        actuator_bits: descriptor.bits.actuator,
+        input_top: descriptor.input_range().1,
+        output_bits: descriptor.bits.output,
+        limits: descriptor.limits.clone(),
+        sheet: *sheet,
+        phase_at_zero: phi0,
+        phase_at_zero_sd: fitted.phi0_sd,
+        slope_departure: rho,
+        slope_departure_sd: fitted.rho_sd,
+        output_gain: gain,
+        input_gain: input,
+        dark: bench.receiver.dark.clone(),
+        defects: start.silent,
+        prediction_rms: missed / mean_gain,
+    }
+}
+
+/// Random settings of every shifter with random-sign inputs.
+struct Questions<'a> {
+    model: &'a ChipModel,
+    rng: ChaCha8Rng,
+}
+
+impl Questions<'_> {
+    /// A phase drawn uniformly over a turn, for every shifter.
+    fn codes(&mut self, limits: &[Code]) -> Vec<Code> {
+        limits
+            .iter()
+            .map(|&limit| {
+                let wanted: f64 = self.rng.random_range(0.0..std::f64::consts::TAU);
+                ((wanted / self.model.drive(1)).sqrt().round() as Code).min(limit)
+            })
+            .collect()
+    }
+
+    fn vectors(&mut self, modes: usize) -> Array2<f64> {
+        Array2::from_shape_simple_fn((modes, modes), || {
+            if self.rng.random::<bool>() { PROBE_AMPLITUDE } else { -PROBE_AMPLITUDE }
+        })
+    }
+
+    async fn ask(
+        &mut self,
+        bench: &mut Bench<'_>,
+        count: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Setting>, CalibrateError> {
+        observer.on(Event::Started { stage: "random settings", steps: count as u64 });
+        let mut settings = Vec::with_capacity(count);
+        for _ in 0..count {
+            let codes = self.codes(&bench.descriptor.limits);
+            let inputs = bench.input_codes(&self.vectors(self.model.topology.modes()));
+            let shown = bench.shown(&codes, &inputs).await?;
+            let inputs = bench.sent_fields(&inputs);
+            settings.push(Setting { codes, inputs, shown: shown.fields, valid: shown.valid });
+            observer.on(Event::Step);
+        }
+        observer.on(Event::Finished);
+        Ok(settings)
+    }
+}
+
+fn root_mean_square(settings: &[Setting]) -> f64 {
+    let entries = settings.iter().flat_map(|setting| &setting.shown.entries);
+    let (square, count) =
+        entries.fold((0.0, 0usize), |(square, count), z| (square + z.norm_sqr(), count + 1));
+    (square / (2 * count.max(1)) as f64).sqrt()
+}
+
+/// Each output must see light in at least some settings.
+async fn look_for_light(bench: &mut Bench<'_>, questions: &mut Questions<'_>) -> Result<(), CalibrateError> {
+    let outputs = bench.descriptor.outputs;
+    let mut power = vec![0.0; outputs];
+    let mut shots = 0;
+    for _ in 0..LIGHT_SETTINGS {
+        let codes = questions.codes(&bench.descriptor.limits);
+        let inputs = bench.input_codes(&questions.vectors(outputs));
+        let shown = bench.shown(&codes, &inputs).await?;
+        for (output, power) in power.iter_mut().enumerate() {
+            *power += shown.fields.row(output).iter().map(Complex64::norm_sqr).sum::<f64>();
+        }
+        shots += outputs;
+    }
+    let amplitude: Vec<f64> = power.iter().map(|power| (power / shots as f64).sqrt()).collect();
+    let mut sorted = amplitude.clone();
+    sorted.sort_by(f64::total_cmp);
+    let (median, brightest) = (sorted[outputs / 2], sorted[outputs - 1]);
+    // A few counts: what offsets and noise alone can pretend.
+    if brightest < 4.0 * bench.receiver.unit {
+        return Err(CoherentError::NoLight.into());
+    }
+    match amplitude.iter().position(|&amplitude| amplitude < DEAD_SHARE * median) {
+        Some(output) => Err(CoherentError::DeadOutput {
+            output,
+            percent: 100.0 * amplitude[output] / median,
+            settings: LIGHT_SETTINGS,
+        }
+        .into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,364 @@
+//! Start values: one column of shifters after the other is swept around the data-sheet law.
+//!
+//! With every other interferometer at bar (θ = π) light runs straight through, and the shifters of a column can be swept
+//! at once: each shows on its own outputs. For θ, `T11 ∝ e^{iθ} − 1`, so `θ0 = arg(−B Ā)` of the fit `A + B e^{iγV²}`:
+//! no other phase enters to first order, and a few rounds remove the second. For φ the column is set
+//! to 50:50, where the fields from both inputs meet; their phase is compared with the model's, from the inputs onwards.
+
+use std::f64::consts::{FRAC_PI_2, PI};
+
+use alora_drivers::{Code, InputBatch};
+use ndarray::Array2;
+use num_complex::Complex64;
+
+use super::{
+    bench::{Bench, QuarterTurn},
+    model::{ChipModel, Parameters},
+    sinusoid::Sinusoid,
+};
+use crate::{
+    calibration::CalibrateError,
+    mesh::Topology,
+    observer::{Event, Observer},
+};
+
+/// Rounds over all θ: errors of others enter in second order, so that each round squares what is left.
+const ROUNDS: usize = 3;
+/// Drive range of a sweep: a little more than one turn.
+const SWEEP_TURN: f64 = 2.0 * PI * 1.02;
+/// A shifter whose modulation is below this share of the usual one does not respond.
+const RESPONSE_FLOOR: f64 = 0.15;
+
+/// One interferometer or attenuator of a column.
+#[derive(Clone, Copy, Debug)]
+struct Swept {
+    theta: usize,
+    upper: usize,
+    attenuator: bool,
+}
+
+/// Columns in propagation order: V mesh, attenuators, U mesh.
+fn columns(topology: &Topology) -> Vec<Vec<Swept>> {
+    let modes = topology.modes();
+    let mesh = |theta_of: &dyn Fn(usize) -> usize| {
+        let mut columns = vec![Vec::new(); modes];
+        for (position, site) in topology.sites().iter().enumerate() {
+            let swept = Swept { theta: theta_of(position), upper: site.upper, attenuator: false };
+            columns[site.column].push(swept);
+        }
+        columns
+    };
+    let attenuators = (0..modes)
+        .map(|mode| Swept { theta: topology.attenuator_theta(mode), upper: mode, attenuator: true })
+        .collect();
+    let mut all = mesh(&|position| topology.v_theta(position));
+    all.push(attenuators);
+    all.extend(mesh(&|position| topology.u_theta(position)));
+    all.retain(|column| !column.is_empty());
+    all
+}
+
+/// What the sweeps found.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub(super) parameters: Parameters,
+    /// Shifters that showed no modulation, in frame order.
+    pub(super) silent: Vec<usize>,
+}
+
+/// The sweeps of one processor.
+pub(super) struct Sweeps<'a, 'b> {
+    pub(super) bench: &'a mut Bench<'b>,
+    pub(super) model: &'a ChipModel,
+    pub(super) points: usize,
+}
+
+/// Series of one sweep: `fields[vector][output]` at each point.
+struct Series {
+    drive: Vec<f64>,
+    /// `[point][vector][output]`
+    fields: Vec<Vec<Vec<Complex64>>>,
+}
+
+impl Series {
+    fn of(&self, vector: usize, output: usize) -> Vec<Complex64> {
+        self.fields.iter().map(|point| point[vector][output]).collect()
+    }
+}
+
+impl Sweeps<'_, '_> {
+    /// Sweeps everything and returns start values for the common fit.
+    pub(super) async fn run(
+        mut self,
+        mut parameters: Parameters,
+        observer: &mut dyn Observer,
+    ) -> Result<Start, CalibrateError> {
+        let columns = columns(&self.model.topology);
+        let steps = (ROUNDS + 1) * columns.len() + 1;
+        observer.on(Event::Started { stage: "phase sweeps", steps: steps as u64 });
+        if self.bench.descriptor.detection == alora_drivers::Detection::Homodyne {
+            self.find_quarter_turns(&mut parameters).await?;
+        }
+        let mut responses = vec![f64::NAN; self.model.topology.shifters()];
+        for _ in 0..ROUNDS {
+            for column in &columns {
+                self.sweep_theta(column, &mut parameters, &mut responses).await?;
+                observer.on(Event::Step);
+            }
+        }
+        for column in &columns {
+            self.sweep_phi(column, &mut parameters, &mut responses).await?;
+            observer.on(Event::Step);
+        }
+        self.sweep_outputs(&mut parameters, &mut responses).await?;
+        observer.on(Event::Step);
+        observer.on(Event::Finished);
+        let silent = silent(&responses);
+        for &shifter in &silent {
+            parameters.rho[shifter] = -1.0;
+        }
+        Ok(Start { parameters, silent })
+    }
+
+    /// Codes with every interferometer and attenuator at bar, everything else at 0.
+    fn straight(&self, parameters: &Parameters) -> Vec<Code> {
+        let mut codes = vec![0; parameters.phi0.len()];
+        for swept in columns(&self.model.topology).into_iter().flatten() {
+            codes[swept.theta] = self.model.code_for(parameters, swept.theta, PI);
+        }
+        for (mode, turn) in self.bench.quarter_turns.iter().flatten().enumerate() {
+            codes[self.model.topology.output_phase(mode)] = turn.base;
+        }
+        codes
+    }
+
+    /// Two vectors: all upper inputs of the column, all lower inputs.
+    fn rails(&self, column: &[Swept]) -> InputBatch {
+        let modes = self.model.topology.modes();
+        let mut inputs = Array2::zeros((2, modes));
+        for swept in column {
+            inputs[[0, swept.upper]] = 1.0;
+            if !swept.attenuator {
+                inputs[[1, swept.upper + 1]] = 1.0;
+            }
+        }
+        self.bench.input_codes(&inputs)
+    }
+
+    async fn sweep(
+        &mut self,
+        codes: &[Code],
+        shifters: &[usize],
+        inputs: &InputBatch,
+        quadratures: bool,
+    ) -> Result<Series, CalibrateError> {
+        let mut series = Series { drive: Vec::new(), fields: Vec::new() };
+        let points = self.points.max(5);
+        for point in 0..points {
+            let wanted = SWEEP_TURN * point as f64 / (points - 1) as f64;
+            let unit = self.model.drive(1);
+            let limit = shifters.iter().map(|&k| self.bench.descriptor.limits[k]).min().unwrap_or(0);
+            let code = ((wanted / unit).sqrt().round() as Code).min(limit);
+            let mut codes = codes.to_vec();
+            shifters.iter().for_each(|&shifter| codes[shifter] = code);
+            let measured = if quadratures {
+                self.bench.fields(&mut codes, inputs).await?
+            } else {
+                self.bench.shown(&codes, inputs).await?
+            };
+            let (vectors, outputs) = (inputs.0.nrows(), self.bench.descriptor.outputs);
+            series.drive.push(self.model.drive(code));
+            series.fields.push(
+                (0..vectors)
+                    .map(|vector| (0..outputs).map(|output| measured.fields.row(output)[vector]).collect())
+                    .collect(),
+            );
+        }
+        Ok(series)
+    }
+
+    async fn sweep_theta(
+        &mut self,
+        column: &[Swept],
+        parameters: &mut Parameters,
+        responses: &mut [f64],
+    ) -> Result<(), CalibrateError> {
+        let codes = self.straight(parameters);
+        let shifters: Vec<_> = column.iter().map(|swept| swept.theta).collect();
+        let series = self.sweep(&codes, &shifters, &self.rails(column), true).await?;
+        for swept in column {
+            let mut straight = vec![series.of(0, swept.upper)];
+            if !swept.attenuator {
+                straight.push(series.of(1, swept.upper + 1));
+            }
+            let fit = Sinusoid::fit(&series.drive, &straight);
+            let phase: Complex64 = fit.terms.iter().map(|(a, b)| -b * a.conj()).sum();
+            responses[swept.theta] = strength(&fit);
+            parameters.rho[swept.theta] = fit.rho;
+            parameters.phi0[swept.theta] = near(phase.arg(), parameters.phi0[swept.theta]);
+        }
+        Ok(())
+    }
+
+    async fn sweep_phi(
+        &mut self,
+        column: &[Swept],
+        parameters: &mut Parameters,
+        responses: &mut [f64],
+    ) -> Result<(), CalibrateError> {
+        let mut codes = self.straight(parameters);
+        for swept in column.iter().filter(|swept| !swept.attenuator) {
+            codes[swept.theta] = self.model.code_for(parameters, swept.theta, FRAC_PI_2);
+        }
+        let shifters: Vec<_> = column.iter().map(|swept| swept.theta + 1).collect();
+        let series = self.sweep(&codes, &shifters, &self.rails(column), true).await?;
+        let predicted = self.model.transfer(parameters, &codes);
+        for swept in column {
+            let phi = swept.theta + 1;
+            if swept.attenuator {
+                let fit = Sinusoid::fit(&series.drive, &[series.of(0, swept.upper)]);
+                responses[phi] = strength(&fit);
+                parameters.rho[phi] = fit.rho;
+                continue; // its offset is a gauge: the U mesh and the output phases take it
+            }
+            let outputs = [swept.upper, swept.upper + 1];
+            let fit = Sinusoid::fit(&series.drive, &outputs.map(|output| series.of(0, output)));
+            let mut turn = Complex64::ZERO;
+            for (&output, &(_, upper)) in outputs.iter().zip(&fit.terms) {
+                let lower: Complex64 = series.of(1, output).iter().sum();
+                let model = predicted.row(output);
+                turn += upper * lower.conj() * (model[swept.upper] * model[swept.upper + 1].conj()).conj();
+            }
+            responses[phi] = strength(&fit);
+            parameters.rho[phi] = fit.rho;
+            parameters.phi0[phi] += turn.arg();
+        }
+        Ok(())
+    }
+
+    /// Output phases and gains, from straight light.
+    async fn sweep_outputs(
+        &mut self,
+        parameters: &mut Parameters,
+        responses: &mut [f64],
+    ) -> Result<(), CalibrateError> {
+        let codes = self.straight(parameters);
+        let topology = &self.model.topology;
+        let modes = topology.modes();
+        let shifters: Vec<_> = (0..modes).map(|mode| topology.output_phase(mode)).collect();
+        let inputs = self.bench.input_codes(&Array2::eye(modes));
+        let homodyne = self.bench.quarter_turns.is_some();
+        let series = self.sweep(&codes, &shifters, &inputs, false).await?;
+        let mut at_zero = codes;
+        shifters.iter().for_each(|&shifter| at_zero[shifter] = 0);
+        let predicted = self.model.transfer(parameters, &at_zero);
+        for (mode, &shifter) in shifters.iter().enumerate() {
+            let shown = series.of(mode, mode);
+            let (rho, phasor) = if homodyne {
+                (parameters.rho[shifter], real_phasor(&series.drive, &shown, parameters.rho[shifter]))
+            } else {
+                let fit = Sinusoid::fit(&series.drive, &[shown]);
+                (fit.rho, fit.terms[0].1)
+            };
+            let model = predicted.row(mode)[mode];
+            responses[shifter] = phasor.norm();
+            parameters.rho[shifter] = rho;
+            parameters.phi0[shifter] += (phasor * model.conj()).arg();
+            parameters.gain[mode] = (phasor.norm() / model.norm().max(0.1)).max(1e-6);
+        }
+        Ok(())
+    }
+
+    /// Homodyne: the output shifters first, so that both quadratures can be had of everything after.
+    async fn find_quarter_turns(&mut self, parameters: &mut Parameters) -> Result<(), CalibrateError> {
+        let codes = self.straight(parameters);
+        let topology = &self.model.topology;
+        let modes = topology.modes();
+        let shifters: Vec<_> = (0..modes).map(|mode| topology.output_phase(mode)).collect();
+        let inputs = self.bench.input_codes(&Array2::eye(modes));
+        let series = self.sweep(&codes, &shifters, &inputs, false).await?;
+        let mut turns = Vec::with_capacity(modes);
+        for (mode, &shifter) in shifters.iter().enumerate() {
+            // Re z = (z + z̄)/2 turns both ways; a real series has B and its mirror image, so fit the real form.
+            let shown: Vec<_> = (0..modes).map(|vector| series.of(vector, mode)).collect();
+            parameters.rho[shifter] = real_slope(&series.drive, &shown);
+            let slope = 1.0 + parameters.rho[shifter];
+            let nearest = |phase: f64| ((phase / slope / self.model.drive(1)).sqrt().round()) as Code;
+            let (base, turned) = (nearest(1.0), nearest(1.0 + FRAC_PI_2));
+            let angle = slope * (self.model.drive(turned) - self.model.drive(base));
+            turns.push(QuarterTurn { base, turned, angle });
+        }
+        self.bench.quarter_turns = Some(turns);
+        Ok(())
+    }
+}
+
+/// Amplitude of modulation, all series together.
+fn strength(fit: &Sinusoid) -> f64 {
+    fit.terms.iter().map(|(_, b)| b.norm()).sum::<f64>()
+}
+
+/// `phase` moved by whole turns and, since the sign of the light path can be lost at a broken element, half turns,
+/// to the value nearest to `expected`.
+fn near(phase: f64, expected: f64) -> f64 {
+    phase - PI * ((phase - expected) / PI).round()
+}
+
+/// Shifters whose modulation is far below that of their kind. Kinds are told apart by their usual strength: θ and
+/// φ have different contrasts, so each is compared with the median of its own.
+fn silent(responses: &[f64]) -> Vec<usize> {
+    let mut kinds: [Vec<usize>; 3] = Default::default();
+    let outputs_from = responses.len() - outputs(responses.len());
+    for shifter in 0..responses.len() {
+        let kind = if shifter >= outputs_from { 2 } else { shifter % 2 };
+        kinds[kind].push(shifter);
+    }
+    let mut silent = Vec::new();
+    for kind in kinds {
+        let mut sorted: Vec<f64> = kind.iter().map(|&shifter| responses[shifter]).collect();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[sorted.len() / 2];
+        silent.extend(kind.into_iter().filter(|&shifter| !(responses[shifter] >= RESPONSE_FLOOR * median)));
+    }
+    silent.sort_unstable();
+    silent
+}
+
+/// `N` from `2 N² + N` shifters.
+fn outputs(shifters: usize) -> usize {
+    (0..).find(|n| 2 * n * n + n >= shifters).unwrap_or(0)
+}
+
+/// `B` of the least-squares fit `Re(B e^{i (1+ρ) u}) = b₁ cos − b₂ sin` to real values.
+fn real_phasor(drive: &[f64], shown: &[Complex64], rho: f64) -> Complex64 {
+    let (mut cc, mut ss, mut cs, mut cy, mut sy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (&u, y) in drive.iter().zip(shown) {
+        let (s, c) = ((1.0 + rho) * u).sin_cos();
+        (cc, ss, cs) = (cc + c * c, ss + s * s, cs + c * s);
+        (cy, sy) = (cy + c * y.re, sy + s * y.re);
+    }
+    let determinant = cc * ss - cs * cs;
+    Complex64::new((cy * ss - sy * cs) / determinant, -(sy * cc - cy * cs) / determinant)
+}
+
+/// Slope that fits the real series of one output best; ±20 % in steps of 0.1 %.
+fn real_slope(drive: &[f64], shown: &[Vec<Complex64>]) -> f64 {
+    let cost = |rho: f64| -> f64 {
+        shown
+            .iter()
+            .map(|y| {
+                let b = real_phasor(drive, y, rho);
+                drive
+                    .iter()
+                    .zip(y)
+                    .map(|(&u, y)| ((b * Complex64::cis((1.0 + rho) * u)).re - y.re).powi(2))
+                    .sum::<f64>()
+            })
+            .sum()
+    };
+    (-200..=200)
+        .map(|step| f64::from(step) * 1e-3)
+        .map(|rho| (rho, cost(rho)))
+        .fold((0.0, f64::INFINITY), |best, this| if this.1 < best.1 { this } else { best })
+        .0
+}
