@@ -37,7 +37,7 @@ fn pairs(n: usize, sigma: f64) -> (Vec<f64>, Vec<f64>) {
 }
 
 fn spread(sigma: f64, n: usize) -> Option<Spread> {
-    let half = 1.96 * sigma / (2.0 * n as f64).sqrt();
+    let half = 1.96 * sigma / (2.0 * n.max(8) as f64).sqrt();
     Some(Spread { value: sigma, ci95: Some((sigma - half, sigma + half)) })
 }
 

@@ -57,7 +57,7 @@ impl Axis {
     }
 
     /// Distance between neighbouring ticks on an axis `length` long.
-    fn spacing(&self, length: f64) -> f64 {
+    pub(super) fn spacing(&self, length: f64) -> f64 {
         match self.ticks.as_slice() {
             [first, second, ..] => (second.at - first.at) / (self.high - self.low) * length,
             _ => length,

@@ -54,14 +54,20 @@ pub fn draw_residual_map(path: &Path, map: &ResidualMap<'_>) -> Result<(), Figur
     let widest = scale.ticks.iter().map(|tick| canvas.text_width(&tick.text, TEXT)).fold(0.0, f64::max);
     let beside = BAR.0 + BAR.1 + 28.0 + widest + 20.0 + LABEL;
     let note = note(map);
-    let header = TITLE + if note.is_empty() { 0.0 } else { LEADING };
-    let outer = Plot::sheet(WIDTH, WIDTH, header);
+    let outer = Plot::sheet(WIDTH, WIDTH, TITLE);
     let outer = Rect { right: outer.right - beside, ..outer };
-    let mut plot =
-        Plot::fit(&canvas, outer, cell_axis(cols, "Input (column)"), cell_axis(rows, "Output (row)"));
+    let mut plot = Plot::fit(&canvas, outer, cell_axis(cols, "Input (column)"), row_axis(rows));
     let side = (plot.area.width() / cols as f64).min(TALLEST / rows as f64);
+    // Beside a low array the label does not fit along the bar; it then stands above.
+    let label_above = side * (rows as f64) < canvas.text_width(&scale.label, LABEL);
+    if !note.is_empty() || label_above {
+        plot.area.top += LEADING + if label_above { 0.4 * LEADING } else { 0.0 };
+    }
     plot.area.right = plot.area.left + side * cols as f64;
     plot.area.bottom = plot.area.top + side * rows as f64;
+    for (axis, length) in [(&mut plot.x, side * cols as f64), (&mut plot.y, side * rows as f64)] {
+        thin(axis, &canvas, length);
+    }
     let width = (plot.area.right + beside + MARGIN).max(NARROWEST);
 
     canvas.lay(width, plot.area.bottom + FOOT + MARGIN);
@@ -69,8 +75,16 @@ pub fn draw_residual_map(path: &Path, map: &ResidualMap<'_>) -> Result<(), Figur
     plot.draw(&mut canvas);
     draw_bar(&mut canvas, plot.area, &scale, clipped(map, limit), widest);
     draw_title(&mut canvas, plot.area.left, width - MARGIN, &map.subject);
+    let line = MARGIN + TITLE + LEADING * 0.3;
     if !note.is_empty() {
-        draw_note(&mut canvas, (plot.area.left, MARGIN + TITLE + LEADING * 0.3), &note);
+        draw_note(&mut canvas, (plot.area.left, line), &note);
+    }
+    let beside_bar = (plot.area.right + beside - LABEL / 2.0, plot.area.top + plot.area.height() / 2.0);
+    if label_above {
+        canvas.text((width - MARGIN, line), &scale.label, setting(TEXT, Anchor::End));
+    } else {
+        let upwards = Setting { direction: Direction::Upwards, ..setting(LABEL, Anchor::Middle) };
+        canvas.text(beside_bar, &scale.label, upwards);
     }
     save(path, canvas)
 }
@@ -121,25 +135,38 @@ fn note(map: &ResidualMap<'_>) -> String {
     }
 }
 
-/// An axis of cells: ticks at their middles, at powers of two that are not too many.
+/// An axis of cells: ticks at their middles, at multiples of a power of two that are not too many.
 fn cell_axis(cells: usize, label: &str) -> Axis {
-    let mut step = 1;
-    while cells.div_ceil(step) > 8 {
-        step *= 2;
+    let ticks = (0..cells).map(|cell| Tick { at: cell as f64 + 0.5, text: cell.to_string() }).collect();
+    let mut axis = Axis { low: 0.0, high: cells as f64, ticks, label: label.to_owned() };
+    while axis.ticks.len() > 8 {
+        axis.ticks = axis.ticks.into_iter().step_by(2).collect();
     }
-    let ticks = (0..cells).step_by(step).map(|cell| Tick { at: cell as f64 + 0.5, text: cell.to_string() });
-    Axis { low: 0.0, high: cells as f64, ticks: ticks.collect(), label: label.to_owned() }
+    axis
+}
+
+/// The axis of rows runs downwards, as in a matrix.
+fn row_axis(rows: usize) -> Axis {
+    let axis = cell_axis(rows, "Output (row)");
+    Axis { low: axis.high, high: axis.low, ..axis }
+}
+
+/// Halves the ticks until their numbers stand apart on an axis `length` long.
+fn thin(axis: &mut Axis, canvas: &Canvas, length: f64) {
+    let widest = axis.ticks.iter().map(|tick| canvas.text_width(&tick.text, TEXT)).fold(TEXT, f64::max);
+    while axis.ticks.len() > 1 && axis.spacing(length).abs() < widest + TEXT * 0.3 {
+        axis.ticks = std::mem::take(&mut axis.ticks).into_iter().step_by(2).collect();
+    }
 }
 
 fn draw_cells(canvas: &mut Canvas, plot: &Plot, map: &ResidualMap<'_>, limit: f64, side: f64) {
     for ((row, col), &residual) in map.residuals.indexed_iter() {
-        let (left, top) = (plot.area.left + side * col as f64, plot.area.top + side * row as f64);
+        let (left, top) = plot.at(col as f64, row as f64);
         let cell = Rect { left, top, right: left + side, bottom: top + side };
         canvas.rect(cell, diverging(residual / limit));
     }
     for cell in map.defects {
-        let middle =
-            (plot.area.left + side * (cell.col as f64 + 0.5), plot.area.top + side * (cell.row as f64 + 0.5));
+        let middle = plot.at(cell.col as f64 + 0.5, cell.row as f64 + 0.5);
         draw_cross(canvas, middle, (side * 0.34).min(30.0));
     }
 }
@@ -187,7 +214,36 @@ fn draw_bar(canvas: &mut Canvas, array: Rect, scale: &Axis, clipped: (bool, bool
         canvas.polyline(&[(bar.right, y), (bar.right + 14.0, y)], stroke);
         canvas.text((bar.right + 28.0 + widest, y), &tick.text, setting(TEXT, Anchor::End));
     }
-    let label = Setting { direction: Direction::Upwards, ..setting(LABEL, Anchor::Middle) };
-    let x = bar.right + 28.0 + widest + 20.0 + LABEL / 2.0;
-    canvas.text((x, bar.top + bar.height() / 2.0), &scale.label, label);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_row_stands_at_the_height_of_its_cells() {
+        let area = Rect { left: 0.0, top: 100.0, right: 400.0, bottom: 500.0 };
+        let plot = Plot { area, x: cell_axis(4, "Input (column)"), y: row_axis(4) };
+        let heights: Vec<_> =
+            plot.y.ticks.iter().map(|tick| (tick.text.as_str(), plot.y_at(tick.at))).collect();
+        assert_eq!(heights, [("0", 150.0), ("1", 250.0), ("2", 350.0), ("3", 450.0)]);
+        assert_eq!(plot.at(0.0, 0.0), (0.0, 100.0), "row 0 starts at the top");
+    }
+
+    #[test]
+    fn only_cells_beyond_the_scale_of_the_sound_ones_are_clipped() {
+        let residuals = ndarray::array![[0.01, -0.02], [0.9, 0.015]];
+        let defects = [Cell { row: 1, col: 0 }];
+        let subject = Subject { name: "x".to_owned(), simulated: true };
+        let reference = "full scale".to_owned();
+        let map = ResidualMap {
+            subject,
+            residuals: residuals.view(),
+            reference,
+            programmings: 1,
+            defects: &defects,
+        };
+        assert_eq!(limit(&map), 0.02);
+        assert_eq!(clipped(&map, limit(&map)), (false, true));
+    }
 }

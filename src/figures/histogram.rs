@@ -213,14 +213,14 @@ fn notes(data: &ResidualHistogram<'_>, beyond: usize) -> Legend {
     let mut notes = Legend::default();
     if let Some(sigma) = data.sigma {
         let (value, interval) = wording::spread(sigma);
-        notes.push(Sample::None, format!("σ = {value}"));
+        notes.push(Sample::None, format!("σ (rms) = {value}"));
         if let Some(interval) = interval {
-            notes.push(Sample::None, "95 % CI:");
+            notes.push(Sample::None, "95 % CI");
             notes.push(Sample::None, interval);
         }
     }
     if let Some(mad) = data.mad {
-        notes.push(Sample::None, format!("MAD: {}", wording::percent(mad)));
+        notes.push(Sample::None, format!("σ (MAD) = {}", wording::percent(mad)));
     }
     notes.push(Sample::None, format!("n = {}", wording::count(data.residuals.len())));
     if beyond > 0 {

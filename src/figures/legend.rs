@@ -7,8 +7,8 @@ use super::{
     text::Anchor,
 };
 
-/// Width of a sample of a curve.
-const SAMPLE: f64 = 96.0;
+/// Width of a sample of a curve: three whole dashes.
+const SAMPLE: f64 = 16.8 * CURVE;
 /// Space between sample and text.
 const SPACE: f64 = 22.0;
 /// Radius of a marker.
