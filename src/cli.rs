@@ -48,7 +48,9 @@ async fn watch_for_interrupts(interrupted: Arc<AtomicBool>) {
         }
         #[expect(clippy::print_stderr, reason = "the command line's own output")]
         {
-            eprintln!("interrupted: finishing the present step, then parking; press Ctrl-C again to leave at once");
+            eprintln!(
+                "interrupted: finishing the present step, then parking; press Ctrl-C again to leave at once"
+            );
         }
     }
 }

@@ -8,8 +8,8 @@ mod sections;
 pub use error::ConfigError;
 pub use load::load;
 pub use sections::{
-    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, FigureSection,
-    FinetuneSection, MappingSection, MeasurementSection, ModelSection, PretrainSection, ProcessorSection,
+    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, FigureSection, FinetuneSection,
+    MappingSection, MeasurementSection, ModelSection, PretrainSection, ProcessorSection,
 };
 
 use alora_calibration::CalibrationPlan;

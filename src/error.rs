@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use alora_calibration::{CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError};
+use alora_calibration::{
+    CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
+};
 use alora_drivers::{BackendError, BackendErrorKind};
 
 use crate::{
@@ -91,10 +93,10 @@ impl Error {
             if let Some(kind) = error.downcast_ref::<BackendErrorKind>() {
                 return backend_class(kind);
             }
-            if let Some(CalibrateError::NoLight { .. } | CalibrateError::DeadRow { .. } | CalibrateError::SaturatedRow { .. }) =
-                error.downcast_ref::<CalibrateError>()
-            {
-                return ExitCode::DeviceFault;
+            match error.downcast_ref::<CalibrateError>() {
+                None | Some(CalibrateError::Backend(_)) => {}
+                Some(CalibrateError::Family { .. } | CalibrateError::Plan { .. }) => return ExitCode::Usage,
+                Some(_) => return ExitCode::DeviceFault,
             }
             source = error.source();
         }

@@ -39,7 +39,10 @@ fn an_unknown_key_is_named_with_its_file() {
     let lab = config(&folder, "[finetune]\nepoch = 3\n");
     let message = refused(&["run", &lab, "--out", "out"], folder.path());
     says(&message, &["lab.toml", "finetune", "epoch", "expected one of", "epochs"]);
-    assert!(!folder.path().join("out").exists(), "nothing is made before the configuration is known to be good");
+    assert!(
+        !folder.path().join("out").exists(),
+        "nothing is made before the configuration is known to be good"
+    );
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn every_shipped_configuration_is_accepted() {
 
 #[test]
 fn the_documented_block_holds_every_key_with_its_default() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap();
     let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let documented: Config = toml::from_str(block).unwrap();
     assert_eq!(documented, Config::default(), "seed 0 in both");

@@ -99,7 +99,8 @@ fn the_stages_pass_files_and_verification_tells_good_from_bad() {
 
     // A limit that no processor keeps: out of specification.
     let text = fs::read_to_string(path.join("chip/deployment.toml")).unwrap();
-    fs::write(path.join("chip/deployment.toml"), text.replace("residual = 0.1", "residual = 0.0001")).unwrap();
+    fs::write(path.join("chip/deployment.toml"), text.replace("residual = 0.1", "residual = 0.0001"))
+        .unwrap();
     let output = alora(path, &verify).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(6), "{message}");

@@ -10,8 +10,8 @@ mod error_model;
 mod fit;
 mod incoherent;
 mod measure;
-mod npz;
 pub mod mesh;
+mod npz;
 mod observer;
 mod pairs;
 mod processor;
@@ -31,8 +31,8 @@ pub use fit::{
     ComponentRecovery, Coverage, Defects, FitReport, HistogramFit, Injected, MeanError, Normality, Shape,
     Sigma, StuckDetection, component_recovery, fit, fitted_residuals, sigma_coverage, stuck_detection,
 };
-pub use measure::{MeasureError, MeasurementPlan, measure};
 pub use incoherent::{Defect, DefectKind, ElementLookup, IncoherentCalibration};
+pub use measure::{MeasureError, MeasurementPlan, measure};
 pub use observer::{Event, Observer, Silent};
 pub use pairs::{Pairs, PairsError, read_pairs};
 pub use processor::{MeasuredWeights, MvmReadings, Probe, Processor, ProcessorError, Programmed};

@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand};
 /// Calibrate a photonic processor, fine-tune a network against its error, write it back and verify.
 #[derive(Debug, Parser)]
 #[command(name = "alora", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 2 what was given cannot be used, 3 device limit, 4 link, 5 device fault, \
-                        6 out of specification, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done, 2 what was given cannot be used, 3 device limit, 4 link, 5 device fault, \
+                        6 out of specification, 130 interrupted."
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -4,7 +4,7 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use alora_calibration::{ErrorModel, MeasurementRecord, Observer, Provenance, read_pairs};
+use alora_calibration::{ErrorModel, Observer, Provenance, read_pairs};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -66,7 +66,11 @@ async fn run(arguments: &Stage, observer: &mut dyn Observer) -> Result<(), Error
     report.files = prepared.folder.files().clone();
     let text = json(&report, &path)?;
     alora_calibration::write_atomically(&path, |writer| std::io::Write::write_all(writer, text.as_bytes()))?;
-    if arguments.output.json { show::line(&text) } else { show::run(&report, prepared.folder.root()) }
+    if arguments.output.json {
+        show::line(&text)
+    } else {
+        show::run(&report, prepared.folder.root())
+    }
     Ok(())
 }
 
@@ -78,21 +82,15 @@ async fn calibrate(arguments: &Stage, observer: &mut dyn Observer) -> Result<(),
 
 fn fit(arguments: &Fit) -> Result<(), Error> {
     let created = now();
-    let record = arguments.file.extension().is_some_and(|extension| extension == "toml");
-    let (pairs, provenance) = if record {
-        let record = MeasurementRecord::read(&arguments.file)?;
-        (record.pairs()?, record.provenance)
-    } else {
-        let provenance = Provenance {
-            tool: TOOL.to_owned(),
-            processor: None,
-            kind: None,
-            simulated: false,
-            created: created.clone(),
-            seed: 0,
-        };
-        (read_pairs(&arguments.file)?, provenance)
-    };
+    let (pairs, provenance) = read_pairs(&arguments.file)?;
+    let provenance = provenance.unwrap_or_else(|| Provenance {
+        tool: TOOL.to_owned(),
+        processor: None,
+        kind: None,
+        simulated: false,
+        created: created.clone(),
+        seed: 0,
+    });
     let mut folder = RunFolder::create(&folder_for(&arguments.output, &arguments.file, &created))?;
     let fitted = stage::fit_pairs(&pairs, provenance, arguments.law, &mut folder)?;
     show::fit(&fitted, &folder, arguments.output.json)
@@ -124,7 +122,8 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
     };
     let mut context = prepared.context(observer);
     let deployed =
-        stage::deploy(&mut context, &mut processor, &model, digital.as_ref(), &data.test, "deployment").await?;
+        stage::deploy(&mut context, &mut processor, &model, digital.as_ref(), &data.test, "deployment")
+            .await?;
     show::deployment(&deployed, data.test.len(), &prepared.folder, arguments.stage.output.json)
 }
 

@@ -67,7 +67,11 @@ impl Observer for Progress {
                 if let Some(bar) = self.bar.take() {
                     bar.finish_and_clear();
                 }
-                self.line(&format!("{:<34} done in {:.1} s", self.stage, self.started.elapsed().as_secs_f64()));
+                self.line(&format!(
+                    "{:<34} done in {:.1} s",
+                    self.stage,
+                    self.started.elapsed().as_secs_f64()
+                ));
             }
             Event::Note(sentence) => self.line(&sentence),
             _ => {}

@@ -1,6 +1,6 @@
 //! Tables that an operator reads at a glance.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableStyle};
 
 /// A two-column table under a heading.
 pub(crate) struct Sheet {
@@ -11,7 +11,7 @@ pub(crate) struct Sheet {
 impl Sheet {
     pub(crate) fn new(heading: impl Into<String>) -> Self {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Disabled);
         Self { heading: heading.into(), table }
     }
 

@@ -42,7 +42,9 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
 fn check_training(config: &Config) -> Result<(), OutOfRange> {
     let named = |section: &str| {
         let section = section.to_owned();
-        move |error: TrainingRange| (format!("{section}.{}", error.key), error.value, error.allowed.to_owned())
+        move |error: TrainingRange| {
+            (format!("{section}.{}", error.key), error.value, error.allowed.to_owned())
+        }
     };
     config.pretrain_config(0).check().map_err(named("pretrain"))?;
     config.finetune_config(0).check().map_err(named("finetune"))
@@ -54,7 +56,8 @@ fn check_deployment(config: &Config) -> Result<(), OutOfRange> {
     within("deployment.residual_limit", deployment.residual_limit, 1e-3..=2.0)?;
     if deployment.adapters == AdapterMode::Digital && !finetune.techniques.lora {
         let value = "\"digital\"".to_owned();
-        let allowed = "\"merged\", as finetune.techniques.lora is false and there is no adapter to keep".to_owned();
+        let allowed =
+            "\"merged\", as finetune.techniques.lora is false and there is no adapter to keep".to_owned();
         return Err(("deployment.adapters".to_owned(), value, allowed));
     }
     for (index, &sigma) in figures.sigma_percent.iter().enumerate() {

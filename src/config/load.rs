@@ -9,8 +9,8 @@ use super::{Config, ConfigError, check::check};
 /// # Errors
 /// A file that cannot be read, is no TOML, has an unknown key, a value of the wrong type or one out of range.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(&text, path)
 }
 
@@ -27,7 +27,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         key: error.path().to_string(),
         reason: one_line(error.inner().message()),
     })?;
-    check(&config).map_err(|(key, value, allowed)| ConfigError::Range { path: path(), key, value, allowed })?;
+    check(&config).map_err(|(key, value, allowed)| ConfigError::Range {
+        path: path(),
+        key,
+        value,
+        allowed,
+    })?;
     config.processor.spec().map_err(|reason| ConfigError::Key {
         path: path(),
         key: "processor.physics".to_owned(),

@@ -8,7 +8,9 @@ use alora_calibration::{ProcessorError, StoreError, WeightError};
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
     /// The processor refused or failed.
-    #[error("layer {layer}, tile {tile}: writing failed; the processor must be parked before it is used again")]
+    #[error(
+        "layer {layer}, tile {tile}: writing failed; the processor must be parked before it is used again"
+    )]
     Processor {
         /// Layer.
         layer: String,
@@ -30,7 +32,9 @@ pub enum DeployError {
         source: WeightError,
     },
     /// The images do not fit the network.
-    #[error("the images have {found} pixels, the first layer takes {expected} inputs; use weights trained on such images")]
+    #[error(
+        "the images have {found} pixels, the first layer takes {expected} inputs; use weights trained on such images"
+    )]
     ImageSize {
         /// Inputs of the first layer.
         expected: usize,

@@ -110,11 +110,8 @@ impl TileRun<'_> {
         processor: &mut Processor,
         activations: ArrayView2<'_, f32>,
     ) -> Result<(TileOutcome, TileProduct), DeployError> {
-        let at = |source| DeployError::Processor {
-            layer: self.layer.name.clone(),
-            tile: self.tile_index,
-            source,
-        };
+        let at =
+            |source| DeployError::Processor { layer: self.layer.name.clone(), tile: self.tile_index, source };
         let target = target_of(&self.layer.name, self.tile_index, self.tile)?;
         let written = write_tile(processor, &target, self.limits).await.map_err(at)?;
         let inputs = tile_inputs(activations, self.tile, self.plan.tile, self.plan.precision.input_bits);
@@ -137,12 +134,15 @@ fn digital_part(layer: &PlannedLayer, activations: ArrayView2<'_, f32>) -> Array
 }
 
 /// The columns of `activations` that the tile takes, padded with zeros; each vector quantised over its own range.
-fn tile_inputs(activations: ArrayView2<'_, f32>, tile: &ScaledTile, shape: TileShape, bits: Bits) -> Array2<f64> {
+fn tile_inputs(
+    activations: ArrayView2<'_, f32>,
+    tile: &ScaledTile,
+    shape: TileShape,
+    bits: Bits,
+) -> Array2<f64> {
     let cols = tile.place.cols.clone();
     let mut inputs = Array2::zeros((activations.nrows(), shape.cols()));
-    inputs
-        .slice_mut(s![.., ..cols.len()])
-        .assign(&activations.slice(s![.., cols]).mapv(f64::from));
+    inputs.slice_mut(s![.., ..cols.len()]).assign(&activations.slice(s![.., cols]).mapv(f64::from));
     for mut vector in inputs.rows_mut() {
         let quantiser = Quantiser::of_range(vector.iter(), bits);
         vector.mapv_inplace(|value| quantiser.quantise(value));

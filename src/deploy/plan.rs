@@ -77,7 +77,11 @@ pub(super) fn target_of(layer: &str, index: usize, tile: &ScaledTile) -> Result<
     target_from(layer, index, tile.quantised.clone())
 }
 
-pub(super) fn target_from(layer: &str, index: usize, weights: Array2<f64>) -> Result<WeightMatrix, DeployError> {
+pub(super) fn target_from(
+    layer: &str,
+    index: usize,
+    weights: Array2<f64>,
+) -> Result<WeightMatrix, DeployError> {
     WeightMatrix::new(weights).map_err(|source| weights_error(layer, index, source))
 }
 

@@ -159,8 +159,9 @@ impl DeploymentRecord {
         let arrays = path.with_extension("npz");
         let file = File::open(&arrays).map_err(|source| StoreError::Read { path: arrays.clone(), source })?;
         let malformed = |reason: String| StoreError::Malformed { path: arrays.clone(), reason };
-        let unreadable =
-            |what: String| malformed(format!("{what}; the file is damaged or of another deployment, deploy again"));
+        let unreadable = |what: String| {
+            malformed(format!("{what}; the file is damaged or of another deployment, deploy again"))
+        };
         let mut npz = NpzReader::new(file).map_err(|error| unreadable(error.to_string()))?;
         let mut layers = Vec::new();
         for summary in &record.layers {
@@ -201,8 +202,9 @@ fn write_arrays(bytes: &mut Vec<u8>, layers: &[LayerRecord]) -> io::Result<()> {
     let mut npz = NpzWriter::new(io::Cursor::new(bytes));
     for layer in layers {
         let name = &layer.name;
-        let targets: Vec<ArrayView2<'_, f64>> = layer.targets.iter().map(Array2::view).collect();
-        let measured: Vec<ArrayView2<'_, f64>> = layer.tiles.iter().map(|tile| tile.measured.view()).collect();
+        let targets: Vec<ArrayView2<'_, f64>> = layer.targets.iter().map(|target| target.view()).collect();
+        let measured: Vec<ArrayView2<'_, f64>> =
+            layer.tiles.iter().map(|tile| tile.measured.view()).collect();
         let codes: Vec<ArrayView1<'_, u16>> = layer.tiles.iter().map(|tile| aview1(&tile.codes)).collect();
         npz.add_array(format!("{name}.target"), &stack(Axis(0), &targets).map_err(io::Error::other)?)
             .map_err(io::Error::other)?;

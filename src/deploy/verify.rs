@@ -5,10 +5,7 @@ use ndarray::Axis;
 use serde::Serialize;
 
 use super::{
-    DeployError, VerificationLimits,
-    plan::target_from,
-    record::StoredLayer,
-    write_back::write_tile,
+    DeployError, VerificationLimits, plan::target_from, record::StoredLayer, write_back::write_tile,
 };
 
 /// What verification found.

@@ -14,7 +14,8 @@ use crate::{
     dataset::Mnist,
     error::Error,
     figures::{
-        AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, LineStyle, SeriesStyle, draw_accuracy_against_sigma,
+        AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, LineStyle, SeriesStyle,
+        draw_accuracy_against_sigma,
     },
     finetune::{AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune},
     photonic::{ConverterPrecision, TileShape},
@@ -60,7 +61,8 @@ pub fn accuracy_figure(
         let adapted = adapted_at(context, data, trained, error, tile, precision)?;
         let seed = context.seed(Purpose::Evaluate);
         context.observer.on(Event::Note(format!("accuracy against σ at {bits} bits")));
-        let points = |model, adapters| accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
+        let points =
+            |model, adapters| accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
         curves.push(Curve { method: "PTQ", bits, points: points(&trained.base, AdapterUse::None)? });
         let adapted = adapted.as_ref().unwrap_or(&trained.outcome);
         curves.push(Curve { method: "ALoRA", bits, points: points(&adapted.merged, AdapterUse::None)? });
@@ -102,7 +104,12 @@ fn write_table(context: &mut Context<'_>, curves: &[Curve]) -> Result<(), Error>
     Ok(())
 }
 
-fn draw(context: &mut Context<'_>, trained: &Trained, error: &ErrorModel, curves: Vec<Curve>) -> Result<(), Error> {
+fn draw(
+    context: &mut Context<'_>,
+    trained: &Trained,
+    error: &ErrorModel,
+    curves: Vec<Curve>,
+) -> Result<(), Error> {
     let series = curves
         .into_iter()
         .enumerate()

@@ -47,10 +47,8 @@ pub async fn deploy(
     name: &str,
 ) -> Result<Deployed, Error> {
     let config = context.config;
-    let limits = VerificationLimits {
-        repeats: config.deployment.repeats,
-        residual: config.deployment.residual_limit,
-    };
+    let limits =
+        VerificationLimits { repeats: config.deployment.repeats, residual: config.deployment.residual_limit };
     let tile = tile_of(processor.descriptor())?;
     let plan = DeploymentPlan::new(model, digital, config.mapping.scaling, tile, config.precision)?;
     let outcome = run_on_chip(processor, &plan, test.images.view(), limits, &mut *context.observer).await;

@@ -84,6 +84,8 @@ fn refuse_unfit_weights(config: &Config, pixels: usize) -> Result<(), Error> {
     if inputs == pixels {
         return Ok(());
     }
-    let reason = format!("the first layer takes {inputs} inputs, the images have {pixels} pixels; bring weights for these images");
+    let reason = format!(
+        "the first layer takes {inputs} inputs, the images have {pixels} pixels; bring weights for these images"
+    );
     Err(Error::Input { path: path.clone(), reason })
 }

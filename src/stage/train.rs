@@ -71,8 +71,7 @@ pub fn train(
     base.write(&context.folder.file("base", "base.safetensors"), &provenance)?;
     let config = context.config.finetune_config(context.seed(Purpose::Finetune));
     let started = Instant::now();
-    let outcome =
-        finetune(&base, &data.train, &config, tile_of(descriptor)?, error, &mut *context.observer)?;
+    let outcome = finetune(&base, &data.train, &config, tile_of(descriptor)?, error, &mut *context.observer)?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(adapters) = &outcome.adapters {
         adapters.write(&context.folder.file("adapters", "adapters.safetensors"), &provenance)?;
@@ -100,13 +99,15 @@ fn base_network(context: &mut Context<'_>, data: &Mnist) -> Result<Mlp, Error> {
 
 /// Shape of the processor as a tile.
 pub(super) fn tile_of(descriptor: &Descriptor) -> Result<TileShape, Error> {
-    TileShape::new(descriptor.outputs, descriptor.inputs).map_err(|error| Error::Input {
-        path: descriptor.id.to_string().into(),
-        reason: error.to_string(),
-    })
+    TileShape::new(descriptor.outputs, descriptor.inputs)
+        .map_err(|error| Error::Input { path: descriptor.id.to_string().into(), reason: error.to_string() })
 }
 
-fn draw_losses(context: &mut Context<'_>, provenance: &Provenance, outcome: &FinetuneOutcome) -> Result<(), Error> {
+fn draw_losses(
+    context: &mut Context<'_>,
+    provenance: &Provenance,
+    outcome: &FinetuneOutcome,
+) -> Result<(), Error> {
     if outcome.losses.is_empty() {
         return Ok(());
     }

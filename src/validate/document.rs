@@ -15,7 +15,9 @@ pub fn document(sections: &[Section]) -> String {
     let mut page = format!("{HEAD}\n**{passed} of {} cases pass.**\n", cases().count());
     for section in sections {
         page.push_str(&format!("\n## {}\n\n", section.title));
-        page.push_str("| case | against | measured | expected | tolerance | result |\n|---|---|---|---|---|---|\n");
+        page.push_str(
+            "| case | against | measured | expected | tolerance | result |\n|---|---|---|---|---|---|\n",
+        );
         for case in &section.cases {
             page.push_str(&row(case));
         }
@@ -69,11 +71,14 @@ pub fn out_of_date(stored: &str, sections: &[Section]) -> Option<String> {
         return Some(format!("it has {} cases, the code has {}", rows.len(), cases.len()));
     }
     rows.iter().zip(cases).find_map(|(stored, case)| {
-        let rest = stored.strip_prefix(&key(case)).and_then(|rest| rest.strip_suffix(&format!(" | {} |", tail(case))));
+        let rest = stored
+            .strip_prefix(&key(case))
+            .and_then(|rest| rest.strip_suffix(&format!(" | {} |", tail(case))));
         match rest {
             None => Some(format!("the row of «{}» has changed", case.claim)),
             Some(measured) => {
-                let value: f64 = measured.trim().trim_end_matches(case.unit).trim().parse().unwrap_or(f64::NAN);
+                let value: f64 =
+                    measured.trim().trim_end_matches(case.unit).trim().parse().unwrap_or(f64::NAN);
                 let near = (value - case.measured).abs() <= case.slack() + 1e-3 * case.measured.abs();
                 (!near).then(|| format!("«{}» was {value}, is now {}", case.claim, case.measured))
             }
@@ -102,7 +107,10 @@ mod tests {
     #[test]
     fn a_page_is_up_to_date_until_a_figure_or_a_word_changes() {
         let page = document(&sections(1.2034));
-        assert!(page.contains("| σ of the preset | the paper | 1.203 % | 1.2 % | ± 0.1 % | pass |"), "{page}");
+        assert!(
+            page.contains("| σ of the preset | the paper | 1.203 % | 1.2 % | ± 0.1 % | pass |"),
+            "{page}"
+        );
         assert_eq!(out_of_date(&page, &sections(1.2034)), None);
         assert_eq!(out_of_date(&page, &sections(1.2040)), None, "numerics");
         assert!(out_of_date(&page, &sections(1.25)).is_some());

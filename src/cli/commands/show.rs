@@ -47,7 +47,10 @@ pub(super) fn run(report: &RunReport, folder: &Path) {
     sheet
         .columns("digital (f32)", &[percent(accuracy.digital, 2)])
         .columns("PTQ on the processor", &[percent(accuracy.ptq_on_chip, 2), points(accuracy.ptq_on_chip)])
-        .columns("ALoRA on the processor", &[percent(accuracy.alora_on_chip, 2), points(accuracy.alora_on_chip)]);
+        .columns(
+            "ALoRA on the processor",
+            &[percent(accuracy.alora_on_chip, 2), points(accuracy.alora_on_chip)],
+        );
     sheet.print();
 
     let deployment = &report.deployment;
@@ -140,7 +143,12 @@ pub(super) fn fit(fitted: &Fitted, folder: &RunFolder, json: bool) -> Result<(),
     Ok(())
 }
 
-pub(super) fn training(trained: &Trained, simulated: bool, folder: &RunFolder, json: bool) -> Result<(), Error> {
+pub(super) fn training(
+    trained: &Trained,
+    simulated: bool,
+    folder: &RunFolder,
+    json: bool,
+) -> Result<(), Error> {
     #[derive(Serialize)]
     struct Found {
         parameters: crate::stage::ParameterReport,
@@ -148,7 +156,7 @@ pub(super) fn training(trained: &Trained, simulated: bool, folder: &RunFolder, j
         losses: Vec<f64>,
     }
     let found =
-        Found { parameters: trained.parameters, digital: trained.digital, losses: trained.losses.clone() };
+        Found { parameters: trained.parameters, digital: trained.digital, losses: trained.outcome.losses.clone() };
     if json {
         line(&stage_report(simulated, found, folder)?);
         return Ok(());
@@ -198,7 +206,8 @@ pub(super) fn deployment(
     }
     let mut sheet = Sheet::new(format!("deployment on a {}", origin(simulated)));
     let text = |words: &str| words.to_owned();
-    sheet.columns("layer", &[text("tiles"), text("verified"), text("rms residual"), text("largest residual")]);
+    sheet
+        .columns("layer", &[text("tiles"), text("verified"), text("rms residual"), text("largest residual")]);
     for layer in &record.layers {
         let figures = [
             layer.tiles.to_string(),
@@ -210,9 +219,7 @@ pub(super) fn deployment(
     }
     sheet.print();
     let mut sheet = Sheet::new(format!("{images} test images on the processor"));
-    sheet
-        .row("accuracy", percent(deployed.accuracy, 2))
-        .row("results", folder.root().display().to_string());
+    sheet.row("accuracy", percent(deployed.accuracy, 2)).row("results", folder.root().display().to_string());
     sheet.print();
     Ok(())
 }
