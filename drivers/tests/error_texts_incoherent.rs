@@ -1,0 +1,34 @@
+//! What the person at the bench reads when a driver refuses or fails.
+
+use std::time::Duration;
+
+use alora_drivers::{BackendError, BackendErrorKind, Operation, ProcessorId};
+
+#[test]
+fn every_error_is_a_sentence_with_found_and_expected() {
+    let texts = [
+        BackendErrorKind::FrameLength { expected: 512, found: 256 },
+        BackendErrorKind::OverLimit { actuator: 7, code: 300, limit: 255 },
+        BackendErrorKind::InputWidth { expected: 16, found: 15 },
+        BackendErrorKind::InputCode { frame: 3, input: 4, code: 256, lowest: 0, highest: 255 },
+        BackendErrorKind::NoRepeats,
+        BackendErrorKind::OutputsUnknown,
+        BackendErrorKind::Timeout(Duration::from_millis(250)),
+        BackendErrorKind::Disconnected,
+    ]
+    .map(|kind| kind.to_string())
+    .join("\n");
+    insta::assert_snapshot!(texts, @"");
+}
+
+#[test]
+fn the_outer_error_says_where_and_leaves_why_to_its_source() {
+    let error = BackendError {
+        processor: ProcessorId("mock-1".to_owned()),
+        operation: Operation::ReadBack,
+        kind: BackendErrorKind::Disconnected,
+    };
+    insta::assert_snapshot!(error, @"");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), BackendErrorKind::Disconnected.to_string());
+}
