@@ -208,5 +208,5 @@ async fn each_broken_backend_is_caught_by_the_clause_that_it_breaks() {
 async fn a_violation_is_a_sentence_with_what_was_promised_and_what_was_found() {
     let violations =
         contract::check(async || Broken::connect(Fault::ClipsOverLimit).await).await.unwrap_err();
-    insta::assert_snapshot!(violations[0].to_string(), @"");
+    insta::assert_snapshot!(violations[0].to_string(), @"contract: a code above its limit refuses the whole frame; nothing is applied or clipped; found: apply was accepted where it should be refused with `actuator 0: code 256 is above its limit of 255; nothing was applied and nothing was clipped`");
 }

@@ -151,7 +151,7 @@ async fn an_8_bit_converter_moves_in_steps_of_one_256th_of_its_range() {
         (256, spec.cols),
         |(frame, col)| if col == 0 { frame as i32 } else { 0 },
     ));
-    let counts = read(&mut mock, &rails(&spec, 218, 0), &inputs, 1).await.counts;
+    let counts = read(&mut mock, &rails(&spec, 230, 0), &inputs, 1).await.counts;
     let row: Vec<i32> = counts.slice(s![0, .., 0]).to_vec();
     // A range of ±10 in 256 steps: one input from dark to full (0 to 0.997) crosses 0.997 / (20/256) = 12.8 steps.
     assert_eq!(row.first(), Some(&0));
@@ -165,21 +165,21 @@ async fn the_receiver_takes_the_highest_gain_that_holds_the_reading() {
     spec.bits.output = 8;
     let mut mock = connect(&spec);
     let counts = |code| uniform(&spec, 1, code);
-    let full = read(&mut mock, &rails(&spec, 218, 0), &counts(255), 1).await.counts[(0, 0, 0)];
-    let faint = read(&mut mock, &rails(&spec, 218, 0), &counts(31), 1).await.counts[(0, 0, 0)];
+    let full = read(&mut mock, &rails(&spec, 230, 0), &counts(255), 1).await.counts[(0, 0, 0)];
+    let faint = read(&mut mock, &rails(&spec, 230, 0), &counts(31), 1).await.counts[(0, 0, 0)];
     // Gains 1, 2, 4, 8: 8 inputs need ±10 (counts in eights); 0.97 fits ±1.25 (single counts).
     assert_eq!(full % 8, 0);
     let step = 1.25 / 128.0;
-    assert!((f64::from(full) * step - 8.0 * 0.994).abs() < 8.0 * step);
-    assert!((f64::from(faint) * step - 8.0 * 0.994 * 31.0 / 255.0).abs() < step);
+    assert!((f64::from(full) * step - 8.0 * 0.997).abs() < 8.0 * step);
+    assert!((f64::from(faint) * step - 8.0 * 0.997 * 31.0 / 255.0).abs() < step);
 }
 
 #[tokio::test]
 async fn an_input_at_code_0_still_sends_its_extinction_ratio() {
     let spec = chip(IncoherentPhysics { input_leak: 0.01, ..ideal() });
     let mut mock = connect(&spec);
-    let counts = read(&mut mock, &rails(&spec, 218, 0), &uniform(&spec, 1, 0), 1).await.counts[(0, 0, 0)];
-    let full = read(&mut mock, &rails(&spec, 218, 0), &uniform(&spec, 1, 255), 1).await.counts[(0, 0, 0)];
+    let counts = read(&mut mock, &rails(&spec, 230, 0), &uniform(&spec, 1, 0), 1).await.counts[(0, 0, 0)];
+    let full = read(&mut mock, &rails(&spec, 230, 0), &uniform(&spec, 1, 255), 1).await.counts[(0, 0, 0)];
     assert!((f64::from(counts) / f64::from(full) - 0.01).abs() < 1e-4);
 }
 
@@ -285,12 +285,12 @@ async fn a_stuck_element_ignores_its_code_from_the_scripted_execution_on() {
     let mut mock = with_fault(&spec, Fault::StuckElement { actuator: 0, code: 0 });
     let mut only = InputBatch(Array2::zeros((1, spec.cols)));
     only.0[(0, 0)] = 255;
-    let before = read(&mut mock, &rails(&spec, 218, 0), &only, 1).await;
+    let before = read(&mut mock, &rails(&spec, 230, 0), &only, 1).await;
     let after = mock.execute(&only, 1).await.unwrap();
     assert!(f64::from(before.counts[(0, 0, 0)]) * step(&spec) > 0.99);
     assert_eq!(after.counts[(0, 0, 0)], 0);
     assert_eq!(after.counts[(0, 0, 1)], before.counts[(0, 0, 1)]);
-    assert_eq!(mock.read_back().await.unwrap().0[0], 218);
+    assert_eq!(mock.read_back().await.unwrap().0[0], 230);
     let again = read(&mut mock, &rails(&spec, 200, 0), &only, 1).await;
     assert_eq!(again.counts[(0, 0, 0)], 0);
 }
@@ -300,7 +300,7 @@ async fn a_dead_detector_gives_its_dark_value_only() {
     let spec = chip(IncoherentPhysics { dark_offset: 0.05, ..ideal() });
     let mut mock = with_fault(&spec, Fault::DeadDetector { output: 2 });
     let dark = read(&mut mock, &rails(&spec, 0, 0), &uniform(&spec, 1, 0), 1).await.counts;
-    let lit = read(&mut mock, &rails(&spec, 218, 0), &uniform(&spec, 1, 255), 1).await.counts;
+    let lit = read(&mut mock, &rails(&spec, 230, 0), &uniform(&spec, 1, 255), 1).await.counts;
     assert_eq!(lit[(0, 0, 2)], dark[(0, 0, 2)]);
     assert!(lit[(0, 0, 1)] > 10 * dark[(0, 0, 1)].abs());
 }
@@ -309,7 +309,7 @@ async fn a_dead_detector_gives_its_dark_value_only() {
 async fn an_overdriven_amplifier_clips_and_flags_its_row_only() {
     let spec = chip(ideal());
     let mut mock = with_fault(&spec, Fault::Saturation { output: 1, gain: 4.0 });
-    let frame = rails(&spec, 218, 0);
+    let frame = rails(&spec, 230, 0);
     let before = read(&mut mock, &frame, &uniform(&spec, 3, 255), 2).await;
     let after = mock.execute(&uniform(&spec, 3, 255), 2).await.unwrap();
     assert!(!before.any_saturated());
@@ -340,7 +340,7 @@ async fn a_temperature_step_is_reported_and_shifts_the_phases() {
 async fn a_laser_drop_scales_every_signal() {
     let spec = chip(ideal());
     let mut mock = with_fault(&spec, Fault::LaserDrop { fraction: 0.25 });
-    let frame = rails(&spec, 218, 0);
+    let frame = rails(&spec, 230, 0);
     let before = read(&mut mock, &frame, &uniform(&spec, 1, 255), 1).await.counts;
     let after = mock.execute(&uniform(&spec, 1, 255), 1).await.unwrap().counts;
     for (after, before) in after.iter().zip(&before) {
@@ -383,7 +383,7 @@ fn a_key_out_of_range_is_named_with_its_value_and_range() {
     let mut spec = preset("incoherent-16x16").unwrap();
     assert_eq!(spec.check(), Ok(()));
     spec.physics.rin = 1.5;
-    insta::assert_snapshot!(spec.check().unwrap_err(), @"");
+    insta::assert_snapshot!(spec.check().unwrap_err(), @"`physics.rin` is 1.5, outside its allowed range of 0 to 1");
 }
 
 #[test]

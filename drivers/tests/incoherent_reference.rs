@@ -52,7 +52,10 @@ fn crosstalk(spec: &IncoherentSpec, rows: i64, cols: i64) -> f64 {
             }
         }
         CrosstalkLaw::Distance { pitch_col_um, pitch_row_um } => {
-            strength * heat_spread((rows as f64 * pitch_row_um).hypot(cols as f64 * pitch_col_um))
+            let coefficient =
+                strength * heat_spread((rows as f64 * pitch_row_um).hypot(cols as f64 * pitch_col_um));
+            // Documented: smaller coefficients are left out.
+            if coefficient > 1e-6 { coefficient } else { 0.0 }
         }
     }
 }
@@ -108,8 +111,10 @@ fn naive(spec: &IncoherentSpec, truth: &Truth, codes: &ActuatorFrame, inputs: &I
         let leak = truth.input_leak[col];
         truth.input_power[col] * (leak + (1.0 - leak) * (x + 4.0 * truth.input_curve[col] * x * (1.0 - x)))
     };
+    let weights = Array2::from_shape_fn((spec.rows, spec.cols), |(row, col)| seen(row, col));
     Array2::from_shape_fn((inputs.0.nrows(), spec.rows), |(frame, row)| {
-        let light: f64 = (0..spec.cols).map(|col| seen(row, col) * power(col, inputs.0[(frame, col)])).sum();
+        let light: f64 =
+            (0..spec.cols).map(|col| weights[(row, col)] * power(col, inputs.0[(frame, col)])).sum();
         light + truth.dark[row]
     })
 }
