@@ -42,7 +42,7 @@ pub enum CrosstalkLaw {
     /// The 4 nearest elements take over the fraction `crosstalk` of each other's phase.
     NearestNeighbour,
     /// Heat spreads over the distance `d`: a fraction `crosstalk · γ(d)`, with `γ` the heat-simulation fit of the
-    /// SCATTER accelerator (1 is the published law).
+    /// SCATTER accelerator (1 is the published law). Fractions below 1e-6 are left out.
     Distance {
         /// Distance of neighbouring elements along a row, in µm, above 0.
         pitch_col_um: f64,
