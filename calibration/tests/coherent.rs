@@ -3,7 +3,7 @@
 
 mod coherent_support;
 
-use alora_drivers::mock::{Spec, Script};
+use alora_drivers::mock::{Script, Spec};
 use coherent_support::{calibrated, programming_error};
 
 #[tokio::test]
@@ -30,10 +30,25 @@ async fn explore() {
         let alora_calibration::Learned::Coherent(l) = &calibration.learned else { panic!() };
         println!(
             "seed {seed}: sigma {:.3} % (expected-target {:.3} %, readout {:.3} %, mean {:+.3} %) kurt {:.2} sat {} prediction {:.4} gain {:.3} defects {:?} cal {:?} meas {:?} sent {}",
-            e.programming * 100.0, e.rounding * 100.0, e.readout * 100.0, e.mean * 100.0, e.kurtosis, e.saturated, l.prediction_rms, l.output_gain[0], l.defects.len(), cal, t.elapsed(), calibration.measurements
+            e.programming * 100.0,
+            e.rounding * 100.0,
+            e.readout * 100.0,
+            e.mean * 100.0,
+            e.kurtosis,
+            e.saturated,
+            l.prediction_rms,
+            l.output_gain[0],
+            l.defects.len(),
+            cal,
+            t.elapsed(),
+            calibration.measurements
         );
         all.push(e.programming);
     }
-    println!("mean sigma {:.4} %  min {:.3} max {:.3}", 100.0 * all.iter().sum::<f64>() / all.len() as f64,
-      100.0*all.iter().cloned().fold(9.0, f64::min), 100.0*all.iter().cloned().fold(0.0, f64::max));
+    println!(
+        "mean sigma {:.4} %  min {:.3} max {:.3}",
+        100.0 * all.iter().sum::<f64>() / all.len() as f64,
+        100.0 * all.iter().cloned().fold(9.0, f64::min),
+        100.0 * all.iter().cloned().fold(0.0, f64::max)
+    );
 }
