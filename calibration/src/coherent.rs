@@ -10,6 +10,7 @@ mod encode;
 mod error;
 mod fit;
 mod model;
+mod questions;
 mod receiver;
 mod sinusoid;
 mod sweep;

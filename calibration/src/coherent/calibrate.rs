@@ -1,22 +1,19 @@
 //! First calibration of a coherent processor.
 
-use alora_drivers::{ActuatorLayout, Code, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
-use ndarray::Array2;
-use num_complex::Complex64;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::{
     CoherentCalibration, CoherentError,
     bench::Bench,
     fit::{Fit, Fitted, Setting},
     model::{ChipModel, Parameters},
+    questions::Questions,
     sweep::{Start, Sweeps},
 };
 use crate::{
     calibration::{CalibrateError, CalibrationPlan},
     observer::{Event, Observer},
 };
+use alora_drivers::{ActuatorLayout, Code, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
+use num_complex::Complex64;
 
 /// Settings by which light is looked for.
 const LIGHT_SETTINGS: usize = 8;
@@ -25,12 +22,8 @@ const DEAD_SHARE: f64 = 0.05;
 /// Random settings of the common fit, and of its check.
 const FIT_SETTINGS: usize = 40;
 const CHECK_SETTINGS: usize = 6;
-/// Amplitude of the random-sign input vectors: leaves the ADC its headroom.
-const PROBE_AMPLITUDE: f64 = 0.6;
 /// A fit that misses the fields by more than this share has not found the chip.
 const LOST: f64 = 0.5;
-/// Seed of the random settings: a calibration of the same chip asks the same questions.
-const SETTINGS_SEED: u64 = 0x00c0_ffee;
 
 /// First calibration from the data sheet. Returns what was learned and how many input vectors were sent.
 pub(crate) async fn calibrate(
@@ -45,9 +38,10 @@ pub(crate) async fn calibrate(
     };
     let model = ChipModel::new(modes, sheet, descriptor.bits.actuator, &descriptor.limits);
     let mut bench = Bench::new(backend, plan.repeats.max(1)).await?;
-    let mut questions = Questions { model: &model, rng: ChaCha8Rng::seed_from_u64(SETTINGS_SEED) };
+    let mut questions = Questions::new(&model);
     look_for_light(&mut bench, &mut questions).await?;
-    let sweeps = Sweeps { bench: &mut bench, model: &model, points: plan.sweep_points };
+    let sweeps =
+        Sweeps { questions: &mut questions, bench: &mut bench, model: &model, points: plan.sweep_points };
     let start = sweeps.run(model.nominal(sheet), observer).await?;
     for &shifter in &start.silent {
         observer.on(Event::Note(format!("phase shifter {shifter} does not respond; it is left out")));
@@ -97,51 +91,6 @@ fn learned(
         dark: bench.receiver.dark.clone(),
         defects: start.silent,
         prediction_rms: missed / mean_gain,
-    }
-}
-
-/// Random settings of every shifter with random-sign inputs.
-struct Questions<'a> {
-    model: &'a ChipModel,
-    rng: ChaCha8Rng,
-}
-
-impl Questions<'_> {
-    /// A phase drawn uniformly over a turn, for every shifter.
-    fn codes(&mut self, limits: &[Code]) -> Vec<Code> {
-        limits
-            .iter()
-            .map(|&limit| {
-                let wanted: f64 = self.rng.random_range(0.0..std::f64::consts::TAU);
-                ((wanted / self.model.drive(1)).sqrt().round() as Code).min(limit)
-            })
-            .collect()
-    }
-
-    fn vectors(&mut self, modes: usize) -> Array2<f64> {
-        Array2::from_shape_simple_fn((modes, modes), || {
-            if self.rng.random::<bool>() { PROBE_AMPLITUDE } else { -PROBE_AMPLITUDE }
-        })
-    }
-
-    async fn ask(
-        &mut self,
-        bench: &mut Bench<'_>,
-        count: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Setting>, CalibrateError> {
-        observer.on(Event::Started { stage: "random settings", steps: count as u64 });
-        let mut settings = Vec::with_capacity(count);
-        for _ in 0..count {
-            let codes = self.codes(&bench.descriptor.limits);
-            let inputs = bench.input_codes(&self.vectors(self.model.topology.modes()));
-            let shown = bench.shown(&codes, &inputs).await?;
-            let inputs = bench.sent_fields(&inputs);
-            settings.push(Setting { codes, inputs, shown: shown.fields, valid: shown.valid });
-            observer.on(Event::Step);
-        }
-        observer.on(Event::Finished);
-        Ok(settings)
     }
 }
 

@@ -28,10 +28,13 @@ pub(super) struct Setting {
 /// Standard deviations of the priors around the start values.
 const PRIOR_PHASE: f64 = 0.3;
 const PRIOR_SLOPE: f64 = 0.05;
-const PRIOR_GAIN: f64 = 0.1;
+const PRIOR_GAIN: f64 = 1.0;
 const PRIOR_INPUT: f64 = 0.05;
 const MAX_ROUNDS: usize = 25;
-const SOLVER_STEPS: usize = 40;
+const SOLVER_STEPS: usize = 60;
+/// Share of the initial squared residual at which the solver stops: a round need not be solved better than its
+/// linearisation holds.
+const SOLVER_GOAL: f64 = 1e-4;
 /// A round that lowers the residual by less than this share is the last.
 const ENOUGH: f64 = 2e-3;
 
@@ -80,6 +83,9 @@ impl Fit<'_> {
             let step = self.step(&parameters, start, residual, damping);
             let candidate = self.moved(&parameters, &step);
             let trial = self.rms(&candidate);
+            if std::env::var("DBG2").is_ok() {
+                eprintln!("cost {rounds} {residual:.5} {trial:.5} {damping:e}");
+            }
             if trial < residual {
                 small = if trial > residual * (1.0 - ENOUGH) { small + 1 } else { 0 };
                 parameters = candidate;
@@ -334,7 +340,7 @@ fn conjugate_gradients(apply: impl Fn(&[f64]) -> Vec<f64>, rhs: &[f64], precondi
     let mut z: Vec<f64> = r.iter().zip(precondition).map(|(r, d)| r / d).collect();
     let mut p = z.clone();
     let mut rz = dot(&r, &z);
-    let goal = 1e-8 * rz;
+    let goal = SOLVER_GOAL * rz;
     for _ in 0..SOLVER_STEPS {
         if rz <= goal || rz == 0.0 {
             break;

@@ -29,6 +29,11 @@ impl Sinusoid {
         let rho = golden(cost, grid(best.0) - step, grid(best.0) + step);
         Self { rho, terms: series.iter().map(|z| solve(drive, z, rho)).collect() }
     }
+
+    /// Mean amplitude of modulation.
+    pub(super) fn strength(&self) -> f64 {
+        self.terms.iter().map(|(_, b)| b.norm()).sum::<f64>() / self.terms.len() as f64
+    }
 }
 
 /// `(A, B)` by least squares.

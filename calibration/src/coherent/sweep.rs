@@ -1,20 +1,21 @@
-//! Start values: one column of shifters after the other is swept around the data-sheet law.
+//! Phase sweeps: slope and response of every shifter, phase and gain of every output.
 //!
-//! With every other interferometer at bar (θ = π) light runs straight through, and the shifters of a column can be swept
-//! at once: each shows on its own outputs. For θ, `T11 ∝ e^{iθ} − 1`, so `θ0 = arg(−B Ā)` of the fit `A + B e^{iγV²}`:
-//! no other phase enters to first order, and a few rounds remove the second. For φ the column is set
-//! to 50:50, where the fields from both inputs meet; their phase is compared with the model's, from the inputs onwards.
+//! With every other interferometer at the data sheet's bar (θ = π), light runs nearly straight through, and the shifters of a
+//! column are swept at once: each modulates its own outputs as `A + B e^{i (1+ρ) γ V²}`, whatever the phases around it.
+//! For φ the column is set to 50:50, where the fields of both inputs meet. A shifter that shows little is swept again on its
+//! own, at random settings and on all outputs, before it is called silent.
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
-use alora_drivers::{Code, InputBatch};
+use alora_drivers::{Code, Detection, InputBatch};
 use ndarray::Array2;
 use num_complex::Complex64;
 
 use super::{
     bench::{Bench, QuarterTurn},
     model::{ChipModel, Parameters},
-    sinusoid::Sinusoid,
+    questions::Questions,
+    sinusoid::{Sinusoid, solve},
 };
 use crate::{
     calibration::CalibrateError,
@@ -22,12 +23,15 @@ use crate::{
     observer::{Event, Observer},
 };
 
-/// Rounds over all θ: errors of others enter in second order, so that each round squares what is left.
-const ROUNDS: usize = 3;
 /// Drive range of a sweep: a little more than one turn.
 const SWEEP_TURN: f64 = 2.0 * PI * 1.02;
-/// A shifter whose modulation is below this share of the usual one does not respond.
-const RESPONSE_FLOOR: f64 = 0.15;
+/// A shifter that modulates less than this share of the usual is looked at again.
+const WEAK: f64 = 0.3;
+/// One that still modulates less than this share of others at the same settings does not respond.
+const SILENT: f64 = 0.15;
+/// Settings of the second look, and shifters it compares with.
+const SECOND_LOOKS: usize = 3;
+const COMPARED: usize = 9;
 
 /// One interferometer or attenuator of a column.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +72,9 @@ pub(super) struct Start {
 
 /// The sweeps of one processor.
 pub(super) struct Sweeps<'a, 'b> {
+    pub(super) questions: &'a mut Questions<'b>,
     pub(super) bench: &'a mut Bench<'b>,
-    pub(super) model: &'a ChipModel,
+    pub(super) model: &'b ChipModel,
     pub(super) points: usize,
 }
 
@@ -84,6 +89,17 @@ impl Series {
     fn of(&self, vector: usize, output: usize) -> Vec<Complex64> {
         self.fields.iter().map(|point| point[vector][output]).collect()
     }
+
+    /// Total modulation `|B|` at the nominal slope, all vectors and outputs.
+    fn swing(&self) -> f64 {
+        let vectors = self.fields.first().map_or(0, Vec::len);
+        let outputs = self.fields.first().and_then(|point| point.first()).map_or(0, Vec::len);
+        (0..vectors)
+            .flat_map(|vector| (0..outputs).map(move |output| (vector, output)))
+            .map(|(vector, output)| solve(&self.drive, &self.of(vector, output), 0.0).1.norm_sqr())
+            .sum::<f64>()
+            .sqrt()
+    }
 }
 
 impl Sweeps<'_, '_> {
@@ -94,29 +110,25 @@ impl Sweeps<'_, '_> {
         observer: &mut dyn Observer,
     ) -> Result<Start, CalibrateError> {
         let columns = columns(&self.model.topology);
-        let steps = (ROUNDS + 1) * columns.len() + 1;
+        let steps = 2 * columns.len() + 1;
         observer.on(Event::Started { stage: "phase sweeps", steps: steps as u64 });
-        if self.bench.descriptor.detection == alora_drivers::Detection::Homodyne {
+        if self.bench.descriptor.detection == Detection::Homodyne {
             self.find_quarter_turns(&mut parameters).await?;
         }
-        let mut responses = vec![f64::NAN; self.model.topology.shifters()];
-        for _ in 0..ROUNDS {
-            for column in &columns {
-                self.sweep_theta(column, &mut parameters, &mut responses).await?;
-                observer.on(Event::Step);
-            }
-        }
+        let mut responses = vec![0.0; self.model.topology.shifters()];
         for column in &columns {
+            self.sweep_theta(column, &mut parameters, &mut responses).await?;
+            observer.on(Event::Step);
             self.sweep_phi(column, &mut parameters, &mut responses).await?;
             observer.on(Event::Step);
         }
         self.sweep_outputs(&mut parameters, &mut responses).await?;
         observer.on(Event::Step);
         observer.on(Event::Finished);
-        let silent = silent(&responses);
-        for &shifter in &silent {
-            parameters.rho[shifter] = -1.0;
-        }
+        let weak = self.weak(&responses);
+        weak.iter().for_each(|&shifter| parameters.rho[shifter] = 0.0);
+        let silent = self.second_look(&weak).await?;
+        silent.iter().for_each(|&shifter| parameters.rho[shifter] = -1.0);
         Ok(Start { parameters, silent })
     }
 
@@ -192,10 +204,8 @@ impl Sweeps<'_, '_> {
                 straight.push(series.of(1, swept.upper + 1));
             }
             let fit = Sinusoid::fit(&series.drive, &straight);
-            let phase: Complex64 = fit.terms.iter().map(|(a, b)| -b * a.conj()).sum();
-            responses[swept.theta] = strength(&fit);
+            responses[swept.theta] = fit.strength();
             parameters.rho[swept.theta] = fit.rho;
-            parameters.phi0[swept.theta] = near(phase.arg(), parameters.phi0[swept.theta]);
         }
         Ok(())
     }
@@ -212,26 +222,15 @@ impl Sweeps<'_, '_> {
         }
         let shifters: Vec<_> = column.iter().map(|swept| swept.theta + 1).collect();
         let series = self.sweep(&codes, &shifters, &self.rails(column), true).await?;
-        let predicted = self.model.transfer(parameters, &codes);
         for swept in column {
             let phi = swept.theta + 1;
-            if swept.attenuator {
-                let fit = Sinusoid::fit(&series.drive, &[series.of(0, swept.upper)]);
-                responses[phi] = strength(&fit);
-                parameters.rho[phi] = fit.rho;
-                continue; // its offset is a gauge: the U mesh and the output phases take it
+            let mut shown = vec![series.of(0, swept.upper)];
+            if !swept.attenuator {
+                shown.push(series.of(0, swept.upper + 1));
             }
-            let outputs = [swept.upper, swept.upper + 1];
-            let fit = Sinusoid::fit(&series.drive, &outputs.map(|output| series.of(0, output)));
-            let mut turn = Complex64::ZERO;
-            for (&output, &(_, upper)) in outputs.iter().zip(&fit.terms) {
-                let lower: Complex64 = series.of(1, output).iter().sum();
-                let model = predicted.row(output);
-                turn += upper * lower.conj() * (model[swept.upper] * model[swept.upper + 1].conj()).conj();
-            }
-            responses[phi] = strength(&fit);
+            let fit = Sinusoid::fit(&series.drive, &shown);
+            responses[phi] = fit.strength();
             parameters.rho[phi] = fit.rho;
-            parameters.phi0[phi] += turn.arg();
         }
         Ok(())
     }
@@ -269,6 +268,41 @@ impl Sweeps<'_, '_> {
         Ok(())
     }
 
+    /// Shifters that modulate far less than the median of their kind (θ, φ, output phase).
+    fn weak(&self, responses: &[f64]) -> Vec<usize> {
+        let topology = &self.model.topology;
+        let kind = |shifter: usize| {
+            if shifter >= topology.output_phase(0) { 2 } else { shifter % 2 }
+        };
+        let medians: Vec<f64> = (0..3)
+            .map(|wanted| median((0..responses.len()).filter(|&k| kind(k) == wanted).map(|k| responses[k])))
+            .collect();
+        (0..responses.len()).filter(|&k| responses[k] < WEAK * medians[kind(k)]).collect()
+    }
+
+    /// Sweeps each of `weak`, and some others, on its own at random settings; returns those that change nothing.
+    async fn second_look(&mut self, weak: &[usize]) -> Result<Vec<usize>, CalibrateError> {
+        if weak.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shifters = self.model.topology.shifters();
+        let others: Vec<usize> = (0..COMPARED)
+            .map(|k| (2 * k + 1) * shifters / (2 * COMPARED))
+            .filter(|shifter| !weak.contains(shifter))
+            .collect();
+        let mut swing = vec![0.0; shifters];
+        for _ in 0..SECOND_LOOKS {
+            let codes = self.questions.codes(&self.bench.descriptor.limits);
+            let inputs = self.bench.input_codes(&self.questions.vectors(self.model.topology.modes()));
+            for &shifter in others.iter().chain(weak) {
+                let series = self.sweep(&codes, &[shifter], &inputs, false).await?;
+                swing[shifter] += series.swing();
+            }
+        }
+        let usual = median(others.iter().map(|&shifter| swing[shifter]));
+        Ok(weak.iter().copied().filter(|&shifter| swing[shifter] < SILENT * usual).collect())
+    }
+
     /// Homodyne: the output shifters first, so that both quadratures can be had of everything after.
     async fn find_quarter_turns(&mut self, parameters: &mut Parameters) -> Result<(), CalibrateError> {
         let codes = self.straight(parameters);
@@ -291,42 +325,6 @@ impl Sweeps<'_, '_> {
         self.bench.quarter_turns = Some(turns);
         Ok(())
     }
-}
-
-/// Amplitude of modulation, all series together.
-fn strength(fit: &Sinusoid) -> f64 {
-    fit.terms.iter().map(|(_, b)| b.norm()).sum::<f64>()
-}
-
-/// `phase` moved by whole turns and, since the sign of the light path can be lost at a broken element, half turns,
-/// to the value nearest to `expected`.
-fn near(phase: f64, expected: f64) -> f64 {
-    phase - PI * ((phase - expected) / PI).round()
-}
-
-/// Shifters whose modulation is far below that of their kind. Kinds are told apart by their usual strength: θ and
-/// φ have different contrasts, so each is compared with the median of its own.
-fn silent(responses: &[f64]) -> Vec<usize> {
-    let mut kinds: [Vec<usize>; 3] = Default::default();
-    let outputs_from = responses.len() - outputs(responses.len());
-    for shifter in 0..responses.len() {
-        let kind = if shifter >= outputs_from { 2 } else { shifter % 2 };
-        kinds[kind].push(shifter);
-    }
-    let mut silent = Vec::new();
-    for kind in kinds {
-        let mut sorted: Vec<f64> = kind.iter().map(|&shifter| responses[shifter]).collect();
-        sorted.sort_by(f64::total_cmp);
-        let median = sorted[sorted.len() / 2];
-        silent.extend(kind.into_iter().filter(|&shifter| !(responses[shifter] >= RESPONSE_FLOOR * median)));
-    }
-    silent.sort_unstable();
-    silent
-}
-
-/// `N` from `2 N² + N` shifters.
-fn outputs(shifters: usize) -> usize {
-    (0..).find(|n| 2 * n * n + n >= shifters).unwrap_or(0)
 }
 
 /// `B` of the least-squares fit `Re(B e^{i (1+ρ) u}) = b₁ cos − b₂ sin` to real values.
@@ -361,4 +359,10 @@ fn real_slope(drive: &[f64], shown: &[Vec<Complex64>]) -> f64 {
         .map(|rho| (rho, cost(rho)))
         .fold((0.0, f64::INFINITY), |best, this| if this.1 < best.1 { this } else { best })
         .0
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
