@@ -151,7 +151,7 @@ fn a_state_dependent_law_from_too_few_residuals_is_refused() {
 }
 
 #[test]
-fn csv_and_npz_of_the_same_pairs_give_the_same_sigma() {
+fn a_csv_of_the_pairs_gives_the_same_sigma() {
     let (pairs, report) = report(&Injected { repeats: 1, ..Injected::default() });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pairs.csv");
