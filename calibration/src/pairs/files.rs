@@ -67,25 +67,40 @@ fn from_csv(path: &Path) -> Result<Pairs, StoreError> {
     let (mut target, mut measured) = (Vec::new(), Vec::new());
     for row in reader.records() {
         let row = row.map_err(|error| malformed(path, error))?;
-        let line = row.position().map_or(0, csv::Position::line);
+        let line = || line_of(&text, row.position().map_or(0, csv::Position::byte));
         if row.len() != 2 {
-            let reason = format!("line {line}: found {} values, expected 2 (`target,measured`)", row.len());
+            let reason =
+                format!("line {}: found {} values, expected 2 (`target,measured`)", line(), row.len());
             return Err(malformed(path, reason));
         }
-        target.push(number(path, line, "target", row.get(0))?);
-        measured.push(number(path, line, "measured", row.get(1))?);
+        target.push(number(path, &line, "target", row.get(0))?);
+        measured.push(number(path, &line, "measured", row.get(1))?);
     }
     Pairs::list(target, measured).map_err(|error| malformed(path, error))
 }
 
-fn number(path: &Path, line: u64, column: &str, cell: Option<&str>) -> Result<f64, StoreError> {
+/// Line, from 1, of the record that the reader met at `byte`: it counts blank lines before a record as part of it.
+fn line_of(text: &str, byte: u64) -> usize {
+    let before = usize::try_from(byte).ok().and_then(|byte| text.get(..byte)).unwrap_or_default();
+    let rest = &text[before.len()..];
+    let blank = &rest[..rest.len() - rest.trim_start().len()];
+    1 + before.matches('\n').count() + blank.matches('\n').count()
+}
+
+fn number(
+    path: &Path,
+    line: &dyn Fn() -> usize,
+    column: &str,
+    cell: Option<&str>,
+) -> Result<f64, StoreError> {
     let cell = cell.unwrap_or_default();
     match cell.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err(malformed(
             path,
             format!(
-                "line {line}, column `{column}`: found `{cell}`, expected a finite number such as -0.25; repair or remove the line"
+                "line {}, column `{column}`: found `{cell}`, expected a finite number such as -0.25; repair or remove the line",
+                line()
             ),
         )),
     }
