@@ -14,6 +14,7 @@
 //! Backward is straight-through. [`finetune`] trains, [`evaluate`] and [`accuracy_curve`] tell what came of it,
 //! [`pretrain`] makes the base.
 
+mod augment;
 mod batches;
 mod chip;
 mod config;
@@ -22,6 +23,7 @@ mod error;
 mod evaluation;
 mod execution;
 mod linear;
+mod normal;
 mod optimiser;
 mod pretrain;
 mod programmed;

@@ -59,7 +59,7 @@ pub fn write_atomically(
 ) -> Result<(), StoreError> {
     let attempt = || -> io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        let mut temporary = readable_by_others().tempfile_in(folder)?;
         let mut buffer = BufWriter::new(temporary.as_file_mut());
         write(&mut buffer)?;
         buffer.flush()?;
@@ -69,6 +69,14 @@ pub fn write_atomically(
         Ok(())
     };
     attempt().map_err(|source| StoreError::Write { path: path.to_owned(), source })
+}
+
+/// Temporary files are private by default; artefacts are as readable as the user's other files (mode less umask).
+fn readable_by_others() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }
 
 /// Writes `value` as TOML, whole or not at all.

@@ -84,7 +84,10 @@ pub struct FinetuneConfig {
     pub learning_rate: f64,
     /// Decoupled weight decay of AdamW, 0 to 1.
     pub weight_decay: f64,
-    /// Seed of initialisation, order and fresh errors.
+    /// Each image is shifted by up to so many pixels both ways, drawn anew each time, 0 to 4. Without it the few
+    /// parameters of an adapter learn the training images by heart.
+    pub shift: usize,
+    /// Seed of initialisation, order, shifts and fresh errors.
     pub seed: u64,
     /// Adapters.
     pub adapter: AdapterConfig,
@@ -107,6 +110,7 @@ impl Default for FinetuneConfig {
             batch_size: 64,
             learning_rate: 2e-3,
             weight_decay: 0.0,
+            shift: 1,
             seed: 1,
             adapter: AdapterConfig::default(),
             techniques: Techniques::default(),
@@ -142,6 +146,7 @@ impl FinetuneConfig {
         require((1..=8192).contains(&self.batch_size), "batch_size", self.batch_size, "1 to 8192")?;
         require(rate > 0.0 && rate <= 1.0, "learning_rate", rate, "above 0, to 1")?;
         require((0.0..=1.0).contains(&self.weight_decay), "weight_decay", self.weight_decay, "0 to 1")?;
+        require(self.shift <= 4, "shift", self.shift, "0 to 4")?;
         require((1..=256).contains(&self.adapter.rank), "adapter.rank", self.adapter.rank, "1 to 256")?;
         require(alpha > 0.0 && alpha <= 1024.0, "adapter.alpha", alpha, "above 0, to 1024")
     }

@@ -70,6 +70,16 @@ pub enum FinetuneError {
         /// Outputs of the network.
         classes: usize,
     },
+    /// Images that cannot be shifted.
+    #[error(
+        "images of {pixels} pixels cannot be shifted by {shift}; they are not square, or smaller than that: set `shift` to 0"
+    )]
+    NotSquare {
+        /// Pixels of an image.
+        pixels: usize,
+        /// Largest shift asked.
+        shift: usize,
+    },
     /// No image.
     #[error("{name} holds no image")]
     NoImages {

@@ -1,11 +1,11 @@
 //! The photonic product of a batch: input converter, tiles, fresh noise, output converter, digital sum.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, Axis};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
+use super::normal::fill_normal;
 use super::programmed::{ExecutionNoise, Programmed};
 use crate::photonic::Bits;
 
@@ -65,11 +65,12 @@ pub(crate) fn execute(sent: ArrayView2<'_, f32>, programmed: &Programmed, seed: 
                 })
                 .collect();
             let mut partial = vec![0.0; programmed.held.ncols()];
+            let mut normals = partial.clone();
             // Column blocks outside, vectors inside: a block's weights stay in the nearest cache for the whole chunk.
             for block in 0..programmed.tiling.col_blocks() {
                 executions
                     .iter_mut()
-                    .for_each(|execution| execution.add_block(programmed, block, &mut partial));
+                    .for_each(|execution| execution.add_block(programmed, block, &mut partial, &mut normals));
             }
         },
     );
@@ -90,7 +91,7 @@ struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    fn add_block(&mut self, programmed: &Programmed, block: usize, partial: &mut [f32]) {
+    fn add_block(&mut self, programmed: &Programmed, block: usize, partial: &mut [f32], normals: &mut [f32]) {
         let (rows, cols) = (programmed.tiling.shape().rows(), programmed.tiling.shape().cols());
         let inputs = block * cols..((block + 1) * cols).min(self.vector.len());
         let part = &self.vector[inputs.clone()];
@@ -101,7 +102,7 @@ impl Execution<'_> {
         let Some(weights) = programmed.held.as_slice() else { return };
         let outputs = partial.len();
         multiply(part, &weights[inputs.start * outputs..inputs.end * outputs], partial);
-        self.add_noise(&programmed.noise, block, inputs, partial);
+        self.add_noise(&programmed.noise, block, inputs, partial, normals);
         if let Some(bits) = programmed.output_bits {
             partial.chunks_mut(rows).for_each(|tile| quantise_over_range(tile, bits));
         }
@@ -114,14 +115,16 @@ impl Execution<'_> {
         block: usize,
         inputs: std::ops::Range<usize>,
         partial: &mut [f32],
+        normals: &mut [f32],
     ) {
         let part = &self.vector[inputs.clone()];
         match noise {
             ExecutionNoise::None => {}
             ExecutionNoise::Uniform(sigmas) => {
                 let norm = part.iter().map(|input| input * input).sum::<f32>().sqrt();
-                for (value, &sigma) in partial.iter_mut().zip(sigmas.row(block)) {
-                    *value += sigma * norm * self.rng.sample::<f32, _>(StandardNormal);
+                fill_normal(&mut self.rng, normals);
+                for ((value, &sigma), &normal) in partial.iter_mut().zip(sigmas.row(block)).zip(&*normals) {
+                    *value += sigma * norm * normal;
                 }
             }
             ExecutionNoise::PerWeight(variances) => {
@@ -130,8 +133,9 @@ impl Execution<'_> {
                 let mut variance = vec![0.0; outputs];
                 let Some(variances) = variances.as_slice() else { return };
                 multiply(&squares, &variances[inputs.start * outputs..inputs.end * outputs], &mut variance);
-                for (value, variance) in partial.iter_mut().zip(variance) {
-                    *value += variance.sqrt() * self.rng.sample::<f32, _>(StandardNormal);
+                fill_normal(&mut self.rng, normals);
+                for ((value, variance), &normal) in partial.iter_mut().zip(variance).zip(&*normals) {
+                    *value += variance.sqrt() * normal;
                 }
             }
         }

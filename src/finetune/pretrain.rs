@@ -2,7 +2,7 @@
 
 use alora_calibration::{Event, Observer};
 use burn::tensor::{Tensor, activation::relu};
-use ndarray::{Array2, s};
+use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ComputeDevice, FinetuneError,
+    augment::shifted,
     batches::{check_fit, cross_entropy, images, shuffled, value},
     config::{ConfigError, require},
     device::compute_device,
@@ -23,8 +24,6 @@ use crate::{dataset::Dataset, model::Mlp};
 pub const PAPER_HIDDEN: [usize; 3] = [256, 256, 256];
 /// Classes of the digits.
 const CLASSES: usize = 10;
-/// Side of a training image.
-const SIDE: usize = 28;
 
 /// A pre-training run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +48,7 @@ pub struct PretrainConfig {
 impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
-            epochs: 12,
+            epochs: 10,
             batch_size: 64,
             learning_rate: 2e-3,
             weight_decay: 0.01,
@@ -99,7 +98,7 @@ pub fn pretrain(
     let mut done = 0;
     for epoch in 1..=config.epochs {
         for batch in shuffled(data.len(), config.batch_size, &mut rng) {
-            let inputs = constant(shifted(images(data, &batch), config.shift, &mut rng), &device);
+            let inputs = constant(shifted(images(data, &batch), config.shift, &mut rng)?, &device);
             let loss = cross_entropy(forward(inputs, trained.tensors()), data, &batch, &device);
             trained.step(&loss, cosine(done, steps));
             let loss = value(&loss)?;
@@ -136,56 +135,4 @@ fn forward(inputs: Tensor<2>, trained: &[Tensor<2>]) -> Tensor<2> {
         x = x.matmul(pair[0].clone().transpose()) + pair[1].clone();
     }
     x
-}
-
-/// Each image, `28 × 28` in a row of `[batch, 784]`, moved by up to `most` pixels both ways; zeros come in at the edges.
-fn shifted(images: Array2<f32>, most: usize, rng: &mut ChaCha8Rng) -> Array2<f32> {
-    if most == 0 {
-        return images;
-    }
-    let mut moved = Array2::zeros(images.dim());
-    for (source, mut target) in images.rows().into_iter().zip(moved.rows_mut()) {
-        // An offset of `most` is no shift: the window [by, by + 28) of the image padded with `most` zeros.
-        let [down, right] = [0, 1].map(|_| rng.random_range(0..=2 * most));
-        for row in 0..SIDE {
-            let Some(from) = (row + down).checked_sub(most).filter(|from| *from < SIDE) else { continue };
-            let first = most.saturating_sub(right);
-            let last = (SIDE + most - right).min(SIDE);
-            let start = from * SIDE + first + right - most;
-            target
-                .slice_mut(s![row * SIDE + first..row * SIDE + last])
-                .assign(&source.slice(s![start..start + last - first]));
-        }
-    }
-    moved
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn a_shift_moves_the_whole_image_and_lets_zeros_in() {
-        let image = Array2::from_shape_fn((1, 784), |(_, pixel)| 1.0 + pixel as f32);
-        let mut seen = std::collections::BTreeSet::new();
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        for _ in 0..200 {
-            let moved = shifted(image.clone(), 1, &mut rng);
-            // The centre pixel tells the shift.
-            let centre = moved[(0, 14 * SIDE + 14)] as i64 - 1 - (14 * SIDE + 14) as i64;
-            let (down, right) = ((centre + 14).div_euclid(28), (centre + 14).rem_euclid(28) - 14);
-            assert!(down.abs() <= 1 && right.abs() <= 1, "{centre}");
-            seen.insert((down, right));
-            for row in 0..28 {
-                for col in 0..28 {
-                    let (from_row, from_col) = (row + down, col + right);
-                    let inside = (0..28).contains(&from_row) && (0..28).contains(&from_col);
-                    let expected = if inside { 1.0 + (from_row * 28 + from_col) as f32 } else { 0.0 };
-                    assert_eq!(moved[(0, (row * 28 + col) as usize)], expected);
-                }
-            }
-        }
-        assert_eq!(seen.len(), 9);
-    }
 }

@@ -9,6 +9,7 @@ use rand_distr::StandardNormal;
 
 use super::{
     ChipModel, FinetuneConfig, FinetuneError,
+    augment::shifted,
     batches::{check_fit, cross_entropy, images, shuffled, value},
     chip::full_scale_law,
     device::compute_device,
@@ -141,7 +142,7 @@ impl Training {
         for epoch in 1..=config.epochs {
             let mut sum = 0.0;
             for batch in shuffled(data.len(), config.batch_size, &mut self.rng) {
-                let loss = self.step(data, &batch, cosine(done, steps))?;
+                let loss = self.step(data, &batch, config.shift, cosine(done, steps))?;
                 if !loss.is_finite() {
                     return Err(FinetuneError::Diverged { epoch, loss });
                 }
@@ -155,8 +156,14 @@ impl Training {
         Ok(losses)
     }
 
-    fn step(&mut self, data: &Dataset, batch: &[usize], rate: f64) -> Result<f64, FinetuneError> {
-        let inputs = constant(images(data, batch), &self.device);
+    fn step(
+        &mut self,
+        data: &Dataset,
+        batch: &[usize],
+        shift: usize,
+        rate: f64,
+    ) -> Result<f64, FinetuneError> {
+        let inputs = constant(shifted(images(data, batch), shift, &mut self.rng)?, &self.device);
         let trained = self.trained.tensors();
         let logits = self.network.forward(inputs, trained, &mut self.rng, &self.device)?;
         let loss = cross_entropy(logits, data, batch, &self.device);
