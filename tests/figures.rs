@@ -75,7 +75,7 @@ fn decode(path: &Path) -> (usize, usize, Vec<u8>) {
 fn assert_is_a_figure(path: &Path, widths: std::ops::RangeInclusive<usize>) {
     let (width, height, pixels) = decode(path);
     assert!(widths.contains(&width), "{}: {width} wide", path.display());
-    assert!((500..=1800).contains(&height), "{}: {height} high", path.display());
+    assert!((450..=1800).contains(&height), "{}: {height} high", path.display());
     let dark = pixels.chunks_exact(3).filter(|pixel| pixel.iter().all(|&byte| byte < 100)).count();
     assert!(dark > 5000, "{}: {dark} dark pixels are too few for frame and labels", path.display());
     let rim = |index: usize| {
