@@ -75,7 +75,7 @@ fn decode(path: &Path) -> (usize, usize, Vec<u8>) {
 fn assert_is_a_figure(path: &Path, widths: std::ops::RangeInclusive<usize>) {
     let (width, height, pixels) = decode(path);
     assert!(widths.contains(&width), "{}: {width} wide", path.display());
-    assert!((500..=1800).contains(&height), "{}: {height} high", path.display());
+    assert!((450..=1800).contains(&height), "{}: {height} high", path.display());
     let dark = pixels.chunks_exact(3).filter(|pixel| pixel.iter().all(|&byte| byte < 100)).count();
     assert!(dark > 5000, "{}: {dark} dark pixels are too few for frame and labels", path.display());
     let rim = |index: usize| {
@@ -191,12 +191,14 @@ fn the_map_is_drawn_for_square_tall_and_wide_arrays() {
     {
         let mut residuals =
             Array2::from_shape_vec((rows, cols), self::residuals(rows * cols, sigma)).unwrap();
-        let defects = [Cell { row: rows / 2, col: 1 }, Cell { row: 0, col: cols - 1 }];
+        let mut defects = vec![Cell { row: rows / 2, col: 1 }, Cell { row: 0, col: cols - 1 }];
+        // The smallest array has none, so that the map without a note is drawn too.
+        defects.retain(|_| rows != 4);
         for cell in &defects {
             residuals[[cell.row, cell.col]] = 0.9;
         }
         let path = gallery.file(&format!("map-{rows}x{cols}"));
-        draw_residual_map(&path, &map(&residuals, if rows == 4 { &[] } else { &defects })).unwrap();
+        draw_residual_map(&path, &map(&residuals, &defects)).unwrap();
         assert_is_a_figure(&path, 900..=1600);
     }
 }

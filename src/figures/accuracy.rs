@@ -62,7 +62,7 @@ pub struct AccuracyAgainstSigma {
 pub fn draw_accuracy_against_sigma(path: &Path, data: &AccuracyAgainstSigma) -> Result<(), FigureError> {
     check(data)?;
     let mut canvas = Canvas::new()?;
-    let legend = legend(data);
+    let mut legend = legend(data);
     let plot = |canvas: &Canvas, header: f64, height: f64| {
         let (low, high) = accuracy_range(data);
         let label = format!("Weight error σ (% of {})", data.reference);
@@ -74,6 +74,9 @@ pub fn draw_accuracy_against_sigma(path: &Path, data: &AccuracyAgainstSigma) -> 
     };
 
     let mut sheet = plot(&canvas, 0.0, HEIGHT);
+    if let (Some(sigma), None) = (data.measured_sigma, measured_x(data, &sheet)) {
+        legend.push(Sample::None, format!("{} (off axis)", measured_text(sigma)));
+    }
     let mut obstacles = obstacles(data, &sheet);
     let size = legend.size(&canvas, 1);
     let inside = free_place(sheet.area, size, &obstacles);

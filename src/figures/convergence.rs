@@ -65,7 +65,7 @@ pub fn draw_convergence(path: &Path, data: &Convergence) -> Result<(), FigureErr
     canvas.lay(WIDTH, sheet.area.bottom + FOOT + MARGIN);
     sheet.draw(&mut canvas);
     for curve in &data.curves {
-        draw_curve(&mut canvas, &points(&sheet, curve), curve.style);
+        draw_curve(&mut canvas, &points(&sheet, curve), curve.style, has_markers(data));
     }
     draw_title(&mut canvas, sheet.area.left, WIDTH - MARGIN, &data.subject);
     match inside {
@@ -95,7 +95,7 @@ fn epoch_axis(data: &Convergence) -> Axis {
     let last = data.curves.iter().map(|curve| curve.losses.len()).max().unwrap_or(1);
     let rim = (last as f64 - 1.0).max(1.0) * 0.03;
     let mut axis = Axis::new(1.0 - rim, last as f64 + rim, 9, "Epoch");
-    axis.ticks.retain(|tick| tick.at.fract() == 0.0);
+    axis.ticks.retain(|tick| tick.at.fract() == 0.0 && tick.at >= 1.0);
     for tick in &mut axis.ticks {
         tick.text = (tick.at as usize).to_string();
     }
@@ -111,22 +111,27 @@ fn loss_axis(data: &Convergence) -> Axis {
     Axis::new(low - rim, low + span * 1.06, 6, &data.loss)
 }
 
-fn draw_curve(canvas: &mut Canvas, points: &[Point], style: SeriesStyle) {
+fn draw_curve(canvas: &mut Canvas, points: &[Point], style: SeriesStyle, markers: bool) {
     let SeriesStyle { hue, line, marker, filled } = style;
     canvas.polyline(points, Stroke { ink: hue.ink(), width: CURVE, line });
-    // Markers that would touch say nothing.
-    if points.windows(2).all(|pair| pair[1].0 - pair[0].0 > 3.0 * MARKER) {
+    if markers {
         for &point in points {
             marker.draw(canvas, point, MARKER, hue.ink(), filled);
         }
     }
 }
 
+/// Markers that would touch say nothing.
+fn has_markers(data: &Convergence) -> bool {
+    data.curves.iter().all(|curve| curve.losses.len() <= 32)
+}
+
 fn legend(data: &Convergence) -> Legend {
     let mut legend = Legend::default();
     for curve in &data.curves {
         let SeriesStyle { hue, line, marker, filled } = curve.style;
-        let sample = Sample::Curve { ink: hue.ink(), line, marker: Some((marker, filled)) };
+        let sample =
+            Sample::Curve { ink: hue.ink(), line, marker: has_markers(data).then_some((marker, filled)) };
         legend.push(sample, curve.name.clone());
     }
     legend

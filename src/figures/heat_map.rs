@@ -10,7 +10,7 @@ use super::{
     axes::{Axis, FOOT, Plot, TITLE, Tick, draw_title, setting},
     canvas::{Canvas, HAIRLINE, LABEL, LEADING, MARGIN, Point, Rect, Setting, Stroke, TEXT, WIDTH},
     finite, save,
-    style::{BLACK, Hue, LineStyle, WHITE, diverging},
+    style::{BLACK, LineStyle, WHITE, diverging},
     text::{Anchor, Direction},
     wording,
 };
@@ -49,7 +49,7 @@ pub fn draw_residual_map(path: &Path, map: &ResidualMap<'_>) -> Result<(), Figur
     let (rows, cols) = map.residuals.dim();
     let mut canvas = Canvas::new()?;
     let limit = limit(map);
-    let scale = Axis::new(-limit * 100.0, limit * 100.0, 7, &bar_label(map));
+    let mut scale = Axis::new(-limit * 100.0, limit * 100.0, 7, &bar_label(map));
 
     let widest = scale.ticks.iter().map(|tick| canvas.text_width(&tick.text, TEXT)).fold(0.0, f64::max);
     let beside = BAR.0 + BAR.1 + 28.0 + widest + 20.0 + LABEL;
@@ -68,6 +68,8 @@ pub fn draw_residual_map(path: &Path, map: &ResidualMap<'_>) -> Result<(), Figur
     for (axis, length) in [(&mut plot.x, side * cols as f64), (&mut plot.y, side * rows as f64)] {
         thin(axis, &canvas, length);
     }
+    let numbers = (plot.area.height() / (TEXT * 1.4)).clamp(3.0, 7.0) as usize;
+    scale = Axis::new(scale.low, scale.high, numbers, &scale.label);
     let width = (plot.area.right + beside + MARGIN).max(NARROWEST);
 
     canvas.lay(width, plot.area.bottom + FOOT + MARGIN);
@@ -167,7 +169,7 @@ fn draw_cells(canvas: &mut Canvas, plot: &Plot, map: &ResidualMap<'_>, limit: f6
     }
     for cell in map.defects {
         let middle = plot.at(cell.col as f64 + 0.5, cell.row as f64 + 0.5);
-        draw_cross(canvas, middle, (side * 0.34).min(30.0));
+        draw_cross(canvas, middle, (side * 0.34).clamp(9.0, 30.0));
     }
 }
 
@@ -197,16 +199,18 @@ fn draw_bar(canvas: &mut Canvas, array: Rect, scale: &Axis, clipped: (bool, bool
     }
     canvas.outline(bar, HAIRLINE, BLACK);
     let middle = bar.left + BAR.1 / 2.0;
-    let arrow = Hue::Black.ink();
     if clipped.1 {
         canvas.polygon(
             &[(middle - 20.0, bar.top - 8.0), (middle, bar.top - 36.0), (middle + 20.0, bar.top - 8.0)],
-            arrow,
+            diverging(1.0),
         );
     }
     if clipped.0 {
         let y = bar.bottom;
-        canvas.polygon(&[(middle - 20.0, y + 8.0), (middle, y + 36.0), (middle + 20.0, y + 8.0)], arrow);
+        canvas.polygon(
+            &[(middle - 20.0, y + 8.0), (middle, y + 36.0), (middle + 20.0, y + 8.0)],
+            diverging(-1.0),
+        );
     }
     let stroke = Stroke { ink: BLACK, width: HAIRLINE, line: LineStyle::Solid };
     for tick in &scale.ticks {

@@ -235,7 +235,9 @@ fn curve_legend(data: &ResidualHistogram<'_>) -> Legend {
     let names = [(data.maximum_likelihood, "max. likelihood"), (data.histogram_fit, "least squares")];
     let named = names.into_iter().filter_map(|(curve, name)| Some((curve?, name)));
     for ((curve, name), (_, stroke)) in named.zip(curves_of(data)) {
-        legend.push(Sample::Curve { ink: stroke.ink, line: stroke.line, marker: None }, name);
+        // Without spread there is no curve to name.
+        let drawn = Sample::Curve { ink: stroke.ink, line: stroke.line, marker: None };
+        legend.push(if curve.sigma > 0.0 { drawn } else { Sample::Indent }, name);
         legend.push(Sample::Indent, format!("σ = {}", wording::percent(curve.sigma)));
     }
     legend

@@ -51,8 +51,8 @@ pub fn draw_target_against_measured(
     let shown = shown(pairs);
     let (low, high) = range(pairs);
     let plot = |canvas: &Canvas, header: f64| {
-        let x = Axis::new(low, high, 6, "Target weight (full scale = 1)");
-        let y = Axis::new(low, high, 6, "Measured weight (full scale = 1)");
+        let x = Axis::new(low, high, 7, "Target weight (full scale = 1)");
+        let y = Axis::new(low, high, 7, "Measured weight (full scale = 1)");
         let mut plot = Plot::fit(canvas, Plot::sheet(WIDTH, WIDTH, header), x, y);
         plot.area.bottom = plot.area.top + plot.area.width();
         plot
