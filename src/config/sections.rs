@@ -176,6 +176,8 @@ pub struct FinetuneSection {
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// Each image is shifted by up to so many pixels both ways, drawn anew each time.
+    pub shift: usize,
     /// When δW is drawn anew while training.
     pub sampling: Sampling,
     /// Compute device: `flex`, or `ndarray` where that cargo feature is on.
@@ -193,13 +195,14 @@ impl Default for FinetuneSection {
             batch_size,
             learning_rate,
             weight_decay,
+            shift,
             sampling,
             device,
             techniques,
             adapter,
             ..
         } = FinetuneConfig::default();
-        Self { epochs, batch_size, learning_rate, weight_decay, sampling, device, techniques, adapter }
+        Self { epochs, batch_size, learning_rate, weight_decay, shift, sampling, device, techniques, adapter }
     }
 }
 

@@ -110,10 +110,10 @@ fn draw(
     error: &ErrorModel,
     curves: Vec<Curve>,
 ) -> Result<(), Error> {
+    let finest = curves.iter().map(|curve| curve.bits).max().unwrap_or_default();
     let series = curves
         .into_iter()
-        .enumerate()
-        .map(|(index, curve)| AccuracySeries {
+        .map(|curve| AccuracySeries {
             name: format!("{}, {} bits", curve.method, curve.bits),
             points: curve
                 .points
@@ -124,10 +124,7 @@ fn draw(
                     bounds: None,
                 })
                 .collect(),
-            style: SeriesStyle {
-                line: if index % 2 == 0 { LineStyle::Dashed } else { LineStyle::Solid },
-                ..SeriesStyle::nth(index)
-            },
+            style: style(curve.method, curve.bits == finest),
         })
         .collect();
     let data = AccuracyAgainstSigma {
@@ -139,4 +136,16 @@ fn draw(
     };
     draw_accuracy_against_sigma(&context.folder.file("figure_accuracy", "accuracy-sigma.png"), &data)?;
     Ok(())
+}
+
+/// Hue and marker tell the method; full lines and markers the finest converters, broken and hollow ones the others.
+fn style(method: &str, finest: bool) -> SeriesStyle {
+    let (hue, marker) =
+        if method == "PTQ" { (Hue::Blue, Marker::Disc) } else { (Hue::Vermilion, Marker::Square) };
+    SeriesStyle {
+        hue,
+        line: if finest { LineStyle::Solid } else { LineStyle::Dashed },
+        marker,
+        filled: finest,
+    }
 }

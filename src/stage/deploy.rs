@@ -60,8 +60,9 @@ pub async fn deploy(
     let provenance = Provenance::of(processor.descriptor(), context.created.clone(), config.seed);
     let record =
         DeploymentRecord::of(&outcome, config.mapping.scaling, tile, config.precision, limits, provenance);
-    record.write(&context.folder.file(name, &format!("{name}.toml")), &outcome.layers)?;
-    context.folder.file(&format!("{name}_arrays"), &format!("{name}.npz"));
+    let key = name.replace('-', "_");
+    record.write(&context.folder.file(&key, &format!("{name}.toml")), &outcome.layers)?;
+    context.folder.file(&format!("{key}_arrays"), &format!("{name}.npz"));
     let accuracy = outcome.correct(&test.labels) as f64 / test.len().max(1) as f64;
     Ok(Deployed { record, outcome, accuracy })
 }

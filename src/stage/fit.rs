@@ -53,11 +53,7 @@ pub fn fit_pairs(
 /// Name under which figures show the data.
 pub(super) fn subject(provenance: &Provenance) -> Subject {
     Subject {
-        name: match (&provenance.processor, provenance.kind) {
-            (Some(id), Some(kind)) => format!("{id} ({kind})"),
-            (Some(id), None) => id.to_string(),
-            (None, _) => "brought pairs".to_owned(),
-        },
+        name: provenance.processor.as_ref().map_or_else(|| "brought pairs".to_owned(), ToString::to_string),
         simulated: provenance.simulated,
     }
 }

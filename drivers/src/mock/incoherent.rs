@@ -304,7 +304,7 @@ fn describe(spec: &IncoherentSpec, seed: u64) -> Descriptor {
     };
     let layout = spec.layout();
     Descriptor {
-        id: ProcessorId(format!("mock-incoherent-{kind}-{}x{}-{seed}", spec.rows, spec.cols)),
+        id: ProcessorId(format!("mock-{kind}-{}x{}-{seed:04}", spec.rows, spec.cols)),
         kind: ProcessorKind::Incoherent,
         inputs: spec.cols,
         outputs: spec.rows,

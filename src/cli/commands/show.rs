@@ -155,8 +155,11 @@ pub(super) fn training(
         digital: f64,
         losses: Vec<f64>,
     }
-    let found =
-        Found { parameters: trained.parameters, digital: trained.digital, losses: trained.outcome.losses.clone() };
+    let found = Found {
+        parameters: trained.parameters,
+        digital: trained.digital,
+        losses: trained.outcome.losses.clone(),
+    };
     if json {
         line(&stage_report(simulated, found, folder)?);
         return Ok(());
