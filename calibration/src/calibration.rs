@@ -53,7 +53,7 @@ pub enum CalibrateError {
     },
     /// Too little would be measured.
     #[error(
-        "the calibration plan has {sweep_points} sweep points and {repeats} repeats; at least 5 points and 1 repeat are needed"
+        "the calibration plan has sweep_points = {sweep_points} and repeats = {repeats}; at least 5 and 1 are needed"
     )]
     Plan {
         /// Points of each sweep asked for.

@@ -67,6 +67,8 @@ pub struct Defect {
     pub kind: DefectKind,
     /// Change of the weight over the sweep, relative to the chip's median element.
     pub response: f64,
+    /// Weight reached with the sign that the element is there for, relative to its row's median.
+    pub reach: f64,
 }
 
 /// What is wrong with an element.
@@ -75,7 +77,8 @@ pub struct Defect {
 pub enum DefectKind {
     /// It does not follow its actuator: less than a tenth of the median response.
     Stuck,
-    /// It follows, but reaches less than half of its row's median weight.
+    /// It follows, but reaches less than half of its row's median weight: a weak element, or the partner of one that
+    /// is stuck open.
     Weak,
 }
 

@@ -1,5 +1,7 @@
 //! After the ordinary calibration, the incoherent presets land on the programming error they are documented with.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
 use alora_calibration::{CalibrationPlan, Probe, Processor, Provenance, Silent, WeightMatrix, calibrate};
 use alora_drivers::mock::{Script, Spec};
 use ndarray::{Array2, Axis};

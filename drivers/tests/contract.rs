@@ -1,5 +1,7 @@
 //! The contract suite catches a broken backend, by the clause that it breaks.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use alora_drivers::{
     ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, InputBatch, Operation,
     PhotonicBackend, Readout,

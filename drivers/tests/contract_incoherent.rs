@@ -1,5 +1,7 @@
 //! Every incoherent preset keeps the contract of the trait.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use alora_drivers::{
     contract,
     mock::{Script, Spec, incoherent},

@@ -1,5 +1,7 @@
 //! What the person at the bench reads when a driver refuses or fails.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::time::Duration;
 
 use alora_drivers::{BackendError, BackendErrorKind, Operation, ProcessorId};

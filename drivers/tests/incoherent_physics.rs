@@ -1,5 +1,7 @@
 //! The incoherent mock against analytic laws, one source of error at a time.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use alora_drivers::{
     ActuatorFrame, Code, InputBatch, PhotonicBackend, Readout,
     mock::{

@@ -1,5 +1,7 @@
 //! The fast path of the incoherent mock against its equations, element by element.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use alora_drivers::{
     ActuatorFrame, InputBatch, PhotonicBackend,
     mock::{

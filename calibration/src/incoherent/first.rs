@@ -186,7 +186,8 @@ impl Bank<'_> {
             if reaches.is_empty() {
                 return Err(CalibrateError::DeadRow { processor: self.descriptor.id.clone(), row });
             }
-            let weakest = WEAK * median(reaches.clone());
+            let usual = median(reaches.clone());
+            let weakest = WEAK * usual;
             row_gain
                 .push(reaches.into_iter().filter(|&reach| reach >= weakest).fold(f64::INFINITY, f64::min));
             for actuator in self.actuators_of(row) {
@@ -196,7 +197,14 @@ impl Bank<'_> {
                     (true, true) => continue,
                 };
                 let col = actuator / self.rails % self.descriptor.inputs;
-                defects.push(Defect { actuator, row, col, kind, response: responses[actuator] / typical });
+                defects.push(Defect {
+                    actuator,
+                    row,
+                    col,
+                    kind,
+                    response: responses[actuator] / typical,
+                    reach: self.reach(actuator) / usual,
+                });
             }
         }
         Ok((row_gain, defects))
@@ -215,15 +223,19 @@ impl Bank<'_> {
 impl Defect {
     fn sentence(&self) -> String {
         let what = match self.kind {
-            DefectKind::Stuck => "does not follow its actuator",
-            DefectKind::Weak => "reaches less than half of its row's median weight",
+            DefectKind::Stuck => {
+                format!(
+                    "does not follow its actuator: its response is {:.0} % of the median",
+                    100.0 * self.response
+                )
+            }
+            DefectKind::Weak => {
+                format!("reaches only {:.0} % of the weight that its row usually reaches", 100.0 * self.reach)
+            }
         };
         format!(
-            "element {} (row {}, column {}) {what}: its response is {:.0} % of the median; recorded as a defect",
-            self.actuator,
-            self.row,
-            self.col,
-            100.0 * self.response
+            "element {} (row {}, column {}) {what}; recorded as a defect",
+            self.actuator, self.row, self.col
         )
     }
 }

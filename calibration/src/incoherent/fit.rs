@@ -199,3 +199,78 @@ fn solve(mut a: Matrix, mut b: Vector) -> Option<Vector> {
     }
     Some(b)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    fn sheet() -> IncoherentDataSheet {
+        IncoherentDataSheet {
+            element: NominalElement::BalancedMzi,
+            drive: DriveLaw { bias_rad: -0.3, span_rad: 3.8, exponent: 2.0 },
+            drive_tolerance: DriveLaw { bias_rad: 0.1, span_rad: 0.1, exponent: 0.05 },
+            counts_per_unit: 100.0,
+        }
+    }
+
+    /// `0.1 − 0.9 cos(−0.2 + 3.9 u^2.05)` at `n` drives, with noise.
+    fn sweep(n: usize, noise: f64, rng: &mut impl Rng) -> Vec<SweepPoint> {
+        (0..n)
+            .map(|point| {
+                let drive = point as f64 / (n - 1) as f64;
+                let deviate: f64 = StandardNormal.sample(rng);
+                let signal = 0.1 - 0.9 * (-0.2 + 3.9 * drive.powf(2.05)).cos() + noise * deviate;
+                SweepPoint { drive, signal }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_fit_recovers_the_law_that_made_a_quiet_sweep() {
+        let found = fit(&sheet(), 1.0, &sweep(24, 0.0, &mut ChaCha8Rng::seed_from_u64(1))).unwrap();
+        let expected = [0.1, 0.9, -0.2, 3.9, 2.05];
+        let found = [found.offset, found.amplitude, found.bias_rad, found.span_rad, found.exponent];
+        for (found, expected) in found.iter().zip(expected) {
+            // The prior pulls by its weight against 24 points at the expected scatter of 1 %: (0.01/0.3)²/24 of a
+            // deviation of one tolerance, 10 times that along the parameters that trade against each other.
+            assert!((found - expected).abs() < 5e-3, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn the_standard_error_of_a_look_up_is_that_of_its_weights_over_many_sweeps() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(2);
+        let truth = sweep(24, 0.0, rng);
+        let (mut found, mut claimed) = (0.0, 0.0);
+        let sweeps = 400;
+        for _ in 0..sweeps {
+            let lookup = fit(&sheet(), 1.0, &sweep(24, 0.01, rng)).unwrap();
+            for point in &truth {
+                let weight = lookup.offset + lookup.amplitude * sheet().element.signal(lookup.phase(point.drive));
+                found += (weight - point.signal).powi(2);
+            }
+            claimed += lookup.weight_sd.powi(2) * truth.len() as f64;
+        }
+        // 400 sweeps of about 5 independent deviations each: ± √(2/2000) = 3 % in variance, 4 of them.
+        assert!((found / claimed - 1.0).abs() < 0.13, "{}", found / claimed);
+    }
+
+    #[test]
+    fn an_element_that_does_not_respond_has_no_amplitude() {
+        let points: Vec<_> =
+            (0..24).map(|point| SweepPoint { drive: f64::from(point) / 23.0, signal: 0.4 }).collect();
+        let lookup = fit(&sheet(), 1.0, &points).unwrap();
+        assert!(lookup.amplitude.abs() < 1e-6 && (lookup.offset - 0.4).abs() < 1e-6);
+    }
+
+    #[test]
+    fn fewer_points_than_parameters_are_no_fit() {
+        assert_eq!(fit(&sheet(), 1.0, &sweep(4, 0.0, &mut ChaCha8Rng::seed_from_u64(1))), None);
+    }
+}

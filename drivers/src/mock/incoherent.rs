@@ -63,7 +63,7 @@ pub struct IncoherentMock {
     codes: ActuatorFrame,
     landing: Vec<f64>,
     bank: Bank,
-    /// What the codes, landing errors and stuck elements make of the phases is in `bank`.
+    /// Elements that a fault of the script holds, as `bank` has them.
     stuck: Vec<(usize, Code)>,
     writes_rng: ChaCha8Rng,
     drift_rng: ChaCha8Rng,
@@ -138,6 +138,25 @@ impl IncoherentMock {
             column *= power * (1.0 - leak) * (1.0 + self.laser);
         }
         weights
+    }
+
+    /// [`PhotonicBackend::execute`] for a caller without an async runtime (a bench, a simulation loop): simulated time
+    /// needs no waiting.
+    ///
+    /// # Errors
+    /// As for [`PhotonicBackend::execute`].
+    pub fn execute_now(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
+        self.check_inputs(inputs, repeats).map_err(|kind| self.refuse(Operation::Execute, kind))?;
+        let taken_at = Timestamp(self.clock);
+        let conditions = self.conditions();
+        let light = self.light(inputs, &conditions);
+        let stream = NoiseStream { seed: self.noise_seed, execution: self.executions };
+        let (counts, saturated) = detect::count(&light, &conditions.rows, &self.receiver, repeats, stream);
+        self.executions += 1;
+        let vectors = (inputs.0.nrows() * repeats) as f64;
+        self.clock += Duration::from_secs_f64(vectors * self.spec.frame_s);
+        let temperature = Celsius(NOMINAL.0 + conditions.kelvin);
+        Ok(Readout { counts, saturated, taken_at, temperature })
     }
 
     fn refuse(&self, operation: Operation, kind: BackendErrorKind) -> BackendError {
@@ -270,17 +289,7 @@ impl PhotonicBackend for IncoherentMock {
     }
 
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
-        self.check_inputs(inputs, repeats).map_err(|kind| self.refuse(Operation::Execute, kind))?;
-        let taken_at = Timestamp(self.clock);
-        let conditions = self.conditions();
-        let light = self.light(inputs, &conditions);
-        let stream = NoiseStream { seed: self.noise_seed, execution: self.executions };
-        let (counts, saturated) = detect::count(&light, &conditions.rows, &self.receiver, repeats, stream);
-        self.executions += 1;
-        let vectors = (inputs.0.nrows() * repeats) as f64;
-        self.clock += Duration::from_secs_f64(vectors * self.spec.frame_s);
-        let temperature = Celsius(NOMINAL.0 + conditions.kelvin);
-        Ok(Readout { counts, saturated, taken_at, temperature })
+        self.execute_now(inputs, repeats)
     }
 
     async fn park(&mut self) -> Result<(), BackendError> {
