@@ -40,7 +40,9 @@ pub fn fit(pairs: &Pairs, provenance: Provenance) -> FitReport {
     let residuals = pairs.residuals();
     let (programmings, rows, cols) = residuals.dim();
     let outliers = outliers(residuals.view());
-    let stuck = if pairs.is_grid() { stuck(pairs.target(), pairs.means().view(), &outliers) } else { None };
+    let core = mad_sigma(&residuals.iter().copied().collect::<Vec<_>>()) * pairs.reference();
+    let stuck =
+        if pairs.is_grid() { stuck(pairs.target(), pairs.means().view(), core, &outliers) } else { None };
     let kept = kept(pairs, stuck.as_deref());
     let r = kept_values(residuals.view(), kept.view());
     let w = pairs.target().mapv(|target| target / pairs.reference());

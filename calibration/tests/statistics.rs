@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use alora_calibration::{
-    Injected, component_recovery, sigma_coverage,
+    Cell, Injected, component_recovery, sigma_coverage,
     statistics::{
+        defects::{outliers, stuck},
         histogram::Histogram,
         interval::{chi_square_quantile, effective_n, sigma_ci95},
         moments::{excess_kurtosis, gaussian_mle, mad_sigma, quantile, rms, skewness, sorted},
@@ -221,8 +222,25 @@ fn anderson_darling_sees_heavy_tails() {
 fn stuck_elements_are_found_and_sound_ones_are_not_blamed() {
     let many = stuck_detection(&Injected { stuck: 6, ..Injected::default() }, 100).unwrap();
     assert_eq!((many.found, many.false_alarms), (600, 0));
+    let few = stuck_detection(&Injected { programmings: 3, stuck: 6, ..Injected::default() }, 300).unwrap();
+    // Three targets may lie too close together to judge by: Σ(w − w̄)² < s² = (0.0122/0.15)² in π s²·√12/8 = 0.9 % of
+    // cells at most, 16 of 1800, give or take 4.
+    assert!(few.false_alarms == 0 && few.found >= 1800 - 16 - 4 * 4, "{few:?}");
     let none = stuck_detection(&Injected { programmings: 3, ..Injected::default() }, 300).unwrap();
     assert_eq!((none.injected, none.false_alarms), (0, 0));
+}
+
+#[test]
+fn an_element_that_responds_to_one_sign_only_is_stuck() {
+    let (target, measured) = Injected { repeats: 1, ..Injected::default() }.pairs(6).unwrap().into_arrays();
+    let mut measured = measured.index_axis_move(ndarray::Axis(1), 0);
+    for p in 0..10 {
+        measured[(p, 4, 9)] = measured[(p, 4, 9)].max(0.01);
+        measured[(p, 8, 2)] = measured[(p, 8, 2)].min(-0.01);
+    }
+    let found = outliers((&measured - &target).view());
+    let cells = stuck(target.view(), measured.view(), 0.012, &found).unwrap();
+    assert_eq!(cells, [Cell { row: 4, col: 9 }, Cell { row: 8, col: 2 }]);
 }
 
 #[test]

@@ -31,12 +31,18 @@ impl LineSums {
         self.xy += x * y;
     }
 
+    /// `Σ(x − x̄)²`: a slope from noise of standard deviation `σ` has standard error `σ/√` of it. 0 for no points.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        if self.n > 0.0 { (self.xx - self.x * self.x / self.n).max(0.0) } else { 0.0 }
+    }
+
     /// Least-squares line: `gain = cov(x, y)/var(x)`, `offset = ȳ − gain·x̄`.
     ///
     /// `None` for fewer than 2 points or when all `x` are equal (the slope is undefined).
     #[must_use]
     pub fn line(&self) -> Option<Line> {
-        let spread = self.xx - self.x * self.x / self.n;
+        let spread = self.spread();
         if self.n < 2.0 || spread <= 1e-12 * self.xx {
             return None;
         }
