@@ -45,7 +45,9 @@ impl Context<'_> {
     /// A seed for one purpose, from the master seed: different purposes do not share random numbers.
     pub(crate) fn seed(&self, purpose: Purpose) -> u64 {
         // Distinct odd multiples of the golden ratio keep neighbouring master seeds apart (Steele et al., OOPSLA 2014).
-        self.config.seed.wrapping_add((purpose as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        // TOML holds integers up to 2⁶³ − 1.
+        let seed = self.config.seed.wrapping_add((purpose as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        seed & i64::MAX as u64
     }
 }
 

@@ -31,12 +31,12 @@ pub struct ProgrammingLog {
 
 /// Raw readings of `P` programmings × `R` repeats on one processor.
 ///
-/// On disk: `<name>.npz` with the arrays `targets`, `measured`, `expected` (stored, float64, for `numpy.load`) and
+/// On disk: `<name>.npz` with the arrays `target`, `measured`, `expected` (stored, float64, for `numpy.load`) and
 /// `<name>.toml` with the rest and the SHA-256 of the npz. The σ that [`crate::fit`] reports is, with numpy:
 ///
 /// ```python
 /// z = numpy.load("record.npz")
-/// r = z["measured"].mean(axis=1) - z["targets"]       # [P, rows, cols], full scale = 1
+/// r = z["measured"].mean(axis=1) - z["target"]       # [P, rows, cols], full scale = 1
 /// sigma = numpy.sqrt((r**2).mean() )                  # r[:, ~stuck] when the report lists stuck cells
 /// ```
 #[derive(Clone, Debug, PartialEq)]

@@ -45,7 +45,7 @@ pub(crate) struct Stage {
     #[command(flatten)]
     pub(crate) output: Output,
     /// Master seed, in place of the configuration's.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     dataset::Mnist,
     error::Error,
     figures::{
-        AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, LineStyle, SeriesStyle,
+        AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, Hue, LineStyle, Marker, SeriesStyle,
         draw_accuracy_against_sigma,
     },
     finetune::{AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune},

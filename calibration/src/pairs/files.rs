@@ -6,7 +6,7 @@ use super::Pairs;
 use crate::{npz, provenance::Provenance, record::MeasurementRecord, store::StoreError};
 
 /// Reads pairs, by extension: `.toml` is a measurement record (whose origin is returned as well), `.npz` holds
-/// `target` and `measured`, anything else is CSV with the header `target,measured`.
+/// `target` and `measured` (or is a record's, read with the text beside it), anything else is CSV with the header `target,measured`.
 ///
 /// Accepted in `.npz`: float64 and float32, either byte order, C or Fortran order, not compressed. Shapes: see
 /// [`Pairs::from_arrays`].
@@ -16,14 +16,8 @@ use crate::{npz, provenance::Provenance, record::MeasurementRecord, store::Store
 pub fn read_pairs(path: &Path) -> Result<(Pairs, Option<Provenance>), StoreError> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
-        "toml" => {
-            let record = MeasurementRecord::read(path)?;
-            let provenance = record.provenance;
-            let pairs =
-                Pairs::new(record.targets, record.measured).map_err(|error| malformed(path, error))?;
-            Ok((pairs, Some(provenance)))
-        }
-        "npz" => Ok((from_npz(path)?, None)),
+        "toml" => from_record(path),
+        "npz" => from_npz(path),
         _ => Ok((from_csv(path)?, None)),
     }
 }
@@ -36,16 +30,22 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })
 }
 
-fn from_npz(path: &Path) -> Result<Pairs, StoreError> {
+fn from_npz(path: &Path) -> Result<(Pairs, Option<Provenance>), StoreError> {
     let mut npz = npz::open(path, read(path)?)?;
-    if npz.names().iter().any(|name| name == "targets") {
-        return Err(malformed(
-            path,
-            "these are the arrays of a measurement record; give the `.toml` beside it instead, which says what they are",
-        ));
+    // The arrays of a measurement record: the text beside them says what they are, above all whether they are simulated.
+    if npz.names().iter().any(|name| name == "expected") {
+        return from_record(path);
     }
     let (target, measured) = (npz.array("target")?, npz.array("measured")?);
-    Pairs::from_arrays(target, measured).map_err(|error| malformed(path, error))
+    let pairs = Pairs::from_arrays(target, measured).map_err(|error| malformed(path, error))?;
+    Ok((pairs, None))
+}
+
+fn from_record(path: &Path) -> Result<(Pairs, Option<Provenance>), StoreError> {
+    let record = MeasurementRecord::read(path)?;
+    let provenance = record.provenance;
+    let pairs = Pairs::new(record.targets, record.measured).map_err(|error| malformed(path, error))?;
+    Ok((pairs, Some(provenance)))
 }
 
 fn from_csv(path: &Path) -> Result<Pairs, StoreError> {

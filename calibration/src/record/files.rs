@@ -53,7 +53,7 @@ impl MeasurementRecord {
         let bytes = npz::to_bytes(
             &arrays,
             &[
-                ("targets", self.targets.view().into_dyn()),
+                ("target", self.targets.view().into_dyn()),
                 ("measured", self.measured.view().into_dyn()),
                 ("expected", self.expected.view().into_dyn()),
             ],
@@ -89,7 +89,7 @@ impl MeasurementRecord {
         let mut three = |name| -> Result<Array3<f64>, StoreError> {
             npz::shaped(&arrays, name, npz.array(name)?, &[p, rows, cols])
         };
-        let (targets, expected) = (three("targets")?, three("expected")?);
+        let (targets, expected) = (three("target")?, three("expected")?);
         let measured: Array4<f64> =
             npz::shaped(&arrays, "measured", npz.array("measured")?, &[p, r, rows, cols])?;
         if text.programming.len() != p {
