@@ -252,7 +252,8 @@ mod tests {
         for _ in 0..sweeps {
             let lookup = fit(&sheet(), 1.0, &sweep(24, 0.01, rng)).unwrap();
             for point in &truth {
-                let weight = lookup.offset + lookup.amplitude * sheet().element.signal(lookup.phase(point.drive));
+                let weight =
+                    lookup.offset + lookup.amplitude * sheet().element.signal(lookup.phase(point.drive));
                 found += (weight - point.signal).powi(2);
             }
             claimed += lookup.weight_sd.powi(2) * truth.len() as f64;
