@@ -52,3 +52,57 @@ async fn explore() {
         100.0 * all.iter().cloned().fold(0.0, f64::max)
     );
 }
+
+#[tokio::test]
+async fn speed() {
+    use alora_drivers::{mock::CoherentMock, *};
+    for n in [8usize, 16, 64] {
+        let Some(Spec::Coherent(spec)) = Spec::preset(&format!("coherent-{n}x{n}")) else { panic!() };
+        let mut mock = CoherentMock::new(spec.clone(), 1, Script::default());
+        let x = InputBatch(ndarray::Array2::from_shape_fn((2000, n), |(i, j)| {
+            ((i * 31 + j * 17) % 255) as i32 - 127
+        }));
+        let mut best = f64::MAX;
+        for _ in 0..20 {
+            let t = std::time::Instant::now();
+            let _ = mock.execute(&x, 1).await.unwrap();
+            best = best.min(t.elapsed().as_secs_f64());
+        }
+        let mut apply = f64::MAX;
+        let f = ActuatorFrame(vec![100; 2 * n * n + n]);
+        let one = InputBatch(ndarray::Array2::zeros((1, n)));
+        for _ in 0..10 {
+            let t = std::time::Instant::now();
+            let _ = mock.apply(&f).await.unwrap();
+            let _ = mock.execute(&one, 1).await.unwrap();
+            apply = apply.min(t.elapsed().as_secs_f64());
+        }
+        println!("seed N={n} execute 2000: {:.0} us, apply+1: {:.1} us", best * 1e6, apply * 1e6);
+        let w = coherent_support::random_target(n, &mut rand::SeedableRng::seed_from_u64(1));
+        let mut enc = f64::MAX;
+        let mut fac = f64::MAX;
+        for _ in 0..50 {
+            let t = std::time::Instant::now();
+            let _ = alora_calibration::mesh::factorise(w.view());
+            fac = fac.min(t.elapsed().as_secs_f64());
+        }
+        if n < 64 {
+            let (_, calibration) = calibrated(spec, 1, Script::default()).await;
+            let e = calibration.encoding();
+            for _ in 0..50 {
+                let t = std::time::Instant::now();
+                let _ = e.encode(&w).unwrap();
+                enc = enc.min(t.elapsed().as_secs_f64());
+            }
+            let xs = ndarray::Array2::from_shape_fn((2000, n), |(i, j)| ((i * 31 + j * 17) % 255) as f64);
+            let t = std::time::Instant::now();
+            let ei = e.encode_inputs(xs.view());
+            let t1 = t.elapsed();
+            let r = mock.execute(&ei.batch, 1).await.unwrap();
+            let t = std::time::Instant::now();
+            let v = e.decode(&r, &ei, 1.0);
+            println!("seed encode inputs {:?} decode {:?} {}", t1, t.elapsed(), v.len());
+        }
+        println!("seed N={n} factorise {:.1} us encode {:.1} us", fac * 1e6, enc * 1e6);
+    }
+}

@@ -19,8 +19,9 @@ use num_complex::Complex64;
 const LIGHT_SETTINGS: usize = 8;
 /// An output with less than this share of the median light is dead.
 const DEAD_SHARE: f64 = 0.05;
-/// Random settings of the common fit, and of its check.
-const FIT_SETTINGS: usize = 40;
+/// The first of so many parts of the settings finds the neighbourhood, all of them the place.
+const ROUGH: usize = 4;
+/// Random settings of the check after the common fit.
 const CHECK_SETTINGS: usize = 6;
 /// A fit that misses the fields by more than this share has not found the chip.
 const LOST: f64 = 0.5;
@@ -42,18 +43,21 @@ pub(crate) async fn calibrate(
     look_for_light(&mut bench, &mut questions).await?;
     let sweeps =
         Sweeps { questions: &mut questions, bench: &mut bench, model: &model, points: plan.sweep_points };
-    let start = sweeps.run(model.nominal(sheet), observer).await?;
+    let mut start = sweeps.run(model.nominal(sheet), observer).await?;
     for &shifter in &start.silent {
         observer.on(Event::Note(format!("phase shifter {shifter} does not respond; it is left out")));
     }
 
     let real_only = descriptor.detection == Detection::Homodyne;
-    let settings = questions.ask(&mut bench, FIT_SETTINGS, observer).await?;
-    let fitted =
-        Fit { model: &model, settings: &settings, real_only, silent: &start.silent }.run(&start.parameters);
+    let settings = questions.ask(&mut bench, fit_settings(modes), observer).await?;
+    let silent = start.silent.clone();
+    let fit = |settings| Fit { model: &model, settings, real_only, silent: &silent };
+    let gain = fit(&settings).common_gain(&start.parameters);
+    start.parameters.gain.fill(gain);
+    let rough = fit(&settings[..settings.len() / ROUGH]).run(&start.parameters, &start.parameters);
+    let fitted = fit(&settings).run(&rough.parameters, &start.parameters);
     let check = questions.ask(&mut bench, CHECK_SETTINGS, observer).await?;
-    let missed =
-        Fit { model: &model, settings: &check, real_only, silent: &start.silent }.rms(&fitted.parameters);
+    let missed = fit(&check).rms(&fitted.parameters);
     let size = root_mean_square(&check);
     if missed > LOST * size {
         return Err(
@@ -62,6 +66,12 @@ pub(crate) async fn calibrate(
     }
     let sent = bench.sent;
     Ok((learned(&bench, sheet, start, fitted, missed), sent))
+}
+
+/// Random settings of the common fit: what the model leaves out (splitters, crosstalk) acts as noise from setting to
+/// setting, so that many settings with few vectors each are better than the reverse.
+fn fit_settings(modes: usize) -> usize {
+    (8 * modes).clamp(48, 256)
 }
 
 fn learned(

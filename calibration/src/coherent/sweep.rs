@@ -1,4 +1,4 @@
-//! Phase sweeps: slope and response of every shifter, phase and gain of every output.
+//! Phase sweeps: slope and response of every shifter, phase of every output.
 //!
 //! With every other interferometer at the data sheet's bar (θ = π), light runs nearly straight through, and the shifters of a
 //! column are swept at once: each modulates its own outputs as `A + B e^{i (1+ρ) γ V²}`, whatever the phases around it.
@@ -235,7 +235,7 @@ impl Sweeps<'_, '_> {
         Ok(())
     }
 
-    /// Output phases and gains, from straight light.
+    /// Output phases, from straight light.
     async fn sweep_outputs(
         &mut self,
         parameters: &mut Parameters,
@@ -263,7 +263,6 @@ impl Sweeps<'_, '_> {
             responses[shifter] = phasor.norm();
             parameters.rho[shifter] = rho;
             parameters.phi0[shifter] += (phasor * model.conj()).arg();
-            parameters.gain[mode] = (phasor.norm() / model.norm().max(0.1)).max(1e-6);
         }
         Ok(())
     }

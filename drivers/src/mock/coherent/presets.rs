@@ -41,7 +41,7 @@ fn mesh(modes: usize, detection: CoherentDetection) -> CoherentSpec {
         shot_us: 10,
         physics: CoherentPhysics {
             splitter: 0.005,
-            static_phase: 0.2,
+            static_phase: if modes <= 8 { 0.3 } else { 2.4 / modes as f64 },
             v_pi_spread: 0.01,
             crosstalk: 0.0005,
             loss_db: 0.03,
@@ -49,7 +49,7 @@ fn mesh(modes: usize, detection: CoherentDetection) -> CoherentSpec {
             repeatability: 0.002,
             input_gain_spread: 0.02,
             gain_spread: 0.03,
-            dark: 0.01,
+            dark: 0.005,
             read_noise: 0.003,
             shot_noise: 0.0005,
             tia_clip: 1.2,
