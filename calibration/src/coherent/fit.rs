@@ -84,9 +84,6 @@ impl Fit<'_> {
             let step = self.step(&parameters, start, residual, damping);
             let candidate = self.moved(&parameters, &step);
             let trial = self.rms(&candidate);
-            if std::env::var("DBG2").is_ok() {
-                eprintln!("cost {rounds} {residual:.5} {trial:.5} {damping:e}");
-            }
             if trial < residual {
                 small = if trial > residual * (1.0 - ENOUGH) { small + 1 } else { 0 };
                 parameters = candidate;
