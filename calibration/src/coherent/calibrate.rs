@@ -12,7 +12,7 @@ use crate::{
     calibration::{CalibrateError, CalibrationPlan},
     observer::{Event, Observer},
 };
-use alora_drivers::{ActuatorLayout, Code, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
+use alora_drivers::{ActuatorLayout, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
 use num_complex::Complex64;
 
 /// Settings by which light is looked for.
@@ -41,8 +41,12 @@ pub(crate) async fn calibrate(
     let mut bench = Bench::new(backend, plan.repeats.max(1)).await?;
     let mut questions = Questions::new(&model);
     look_for_light(&mut bench, &mut questions).await?;
-    let sweeps =
-        Sweeps { questions: &mut questions, bench: &mut bench, model: &model, points: plan.sweep_points };
+    let sweeps = Sweeps {
+        questions: &mut questions,
+        bench: &mut bench,
+        model: &model,
+        points: plan.sweep_points.max(5),
+    };
     let mut start = sweeps.run(model.nominal(sheet), observer).await?;
     for &shifter in &start.silent {
         observer.on(Event::Note(format!("phase shifter {shifter} does not respond; it is left out")));

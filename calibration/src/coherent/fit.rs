@@ -53,8 +53,6 @@ pub(super) struct Fit<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Fitted {
     pub(super) parameters: Parameters,
-    /// Root mean square residual of a field quadrature, fraction of full scale.
-    pub(super) residual: f64,
     /// Standard uncertainty of each `φ0`, the others held, radians.
     pub(super) phi0_sd: Vec<f64>,
     /// Standard uncertainty of each `ρ`, the others held.
@@ -101,7 +99,6 @@ impl Fit<'_> {
             phi0_sd: sd[..shifters].to_vec(),
             rho_sd: sd[shifters..2 * shifters].to_vec(),
             parameters,
-            residual,
             rounds,
         }
     }

@@ -16,7 +16,7 @@ use crate::{
 /// Amplitude of the random-sign input vectors: leaves the ADC its headroom.
 const PROBE_AMPLITUDE: f64 = 0.6;
 /// Vectors a setting.
-const VECTORS: usize = 4;
+pub(super) const VECTORS: usize = 4;
 /// Seed of the random settings: a calibration of the same chip asks the same questions.
 const SEED: u64 = 0x00c0_ffee;
 

@@ -46,7 +46,7 @@ fn mesh(modes: usize, detection: CoherentDetection) -> CoherentSpec {
         settle_us: 1000,
         shot_us: 10,
         physics: CoherentPhysics {
-            splitter: 0.008,
+            splitter: if modes <= 16 { 0.008 } else { 0.004 },
             static_phase: if modes <= 8 { 0.3 } else { 2.4 / modes as f64 },
             v_pi_spread: 0.01,
             crosstalk: 0.0005,
