@@ -28,15 +28,16 @@ pub(super) struct Setting {
 /// Standard deviations of the priors around the start values.
 const PRIOR_PHASE: f64 = 0.3;
 const PRIOR_SLOPE: f64 = 0.05;
-const PRIOR_GAIN: f64 = 1.0;
+const PRIOR_GAIN: f64 = 0.2;
 const PRIOR_INPUT: f64 = 0.05;
 const MAX_ROUNDS: usize = 25;
+const LEAST_DAMPING: f64 = 1e-4;
 const SOLVER_STEPS: usize = 60;
 /// Share of the initial squared residual at which the solver stops: a round need not be solved better than its
 /// linearisation holds.
 const SOLVER_GOAL: f64 = 1e-4;
 /// A round that lowers the residual by less than this share is the last.
-const ENOUGH: f64 = 2e-3;
+const ENOUGH: f64 = 1e-2;
 
 /// The fit of one processor.
 pub(super) struct Fit<'a> {
@@ -52,8 +53,6 @@ pub(super) struct Fit<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Fitted {
     pub(super) parameters: Parameters,
-    /// Root mean square residual of a field quadrature, fraction of full scale.
-    pub(super) residual: f64,
     /// Standard uncertainty of each `φ0`, the others held, radians.
     pub(super) phi0_sd: Vec<f64>,
     /// Standard uncertainty of each `ρ`, the others held.
@@ -71,29 +70,26 @@ struct Linearised<'a> {
 }
 
 impl Fit<'_> {
-    /// Fits from `start`.
-    pub(super) fn run(&self, start: &Parameters) -> Fitted {
-        let mut parameters = start.clone();
+    /// Fits from `from`; the priors lie around `start`.
+    pub(super) fn run(&self, from: &Parameters, start: &Parameters) -> Fitted {
+        let mut parameters = from.clone();
         let mut residual = self.rms(&parameters);
         let mut damping = 1e-3;
         let mut rounds = 0;
         let mut small = 0;
-        while rounds < MAX_ROUNDS && small < 2 {
+        while rounds < MAX_ROUNDS && small < 1 {
             rounds += 1;
             let step = self.step(&parameters, start, residual, damping);
             let candidate = self.moved(&parameters, &step);
             let trial = self.rms(&candidate);
-            if std::env::var("DBG2").is_ok() {
-                eprintln!("cost {rounds} {residual:.5} {trial:.5} {damping:e}");
-            }
             if trial < residual {
                 small = if trial > residual * (1.0 - ENOUGH) { small + 1 } else { 0 };
                 parameters = candidate;
                 residual = trial;
-                damping = (damping / 10.0_f64).max(1e-6);
+                damping = (damping / 10.0_f64).max(LEAST_DAMPING);
             } else {
-                small = if damping > 1e2 { 2 } else { small };
-                damping *= 10.0;
+                small = if damping > 1e2 { 1 } else { small };
+                damping *= 30.0;
             }
         }
         let diagonal = self.diagonal(&self.linearise(&parameters), residual, 0.0);
@@ -103,9 +99,23 @@ impl Fit<'_> {
             phi0_sd: sd[..shifters].to_vec(),
             rho_sd: sd[shifters..2 * shifters].to_vec(),
             parameters,
-            residual,
             rounds,
         }
+    }
+
+    /// The one gain with which the predicted power, all settings together, is the measured one. Needs no phase.
+    pub(super) fn common_gain(&self, parameters: &Parameters) -> f64 {
+        let (mut shown, mut predicted) = (0.0, 0.0);
+        for setting in self.settings {
+            let mut fields = driven(setting, parameters);
+            self.model.circuit.forward(&self.model.turns(parameters, &setting.codes), &mut fields);
+            let mut seen = setting.shown.clone();
+            self.mask(setting, &mut fields);
+            self.mask(setting, &mut seen);
+            shown += seen.entries.iter().map(Complex64::norm_sqr).sum::<f64>();
+            predicted += fields.entries.iter().map(Complex64::norm_sqr).sum::<f64>();
+        }
+        (shown / predicted).sqrt()
     }
 
     /// Root mean square over valid quadratures of measured − predicted.
