@@ -54,6 +54,7 @@ fn power(readout: &Readout, spec: &CoherentSpec, frame: usize, output: usize) ->
 fn every_preset_describes_a_frame_of_two_meshes_and_its_channels() {
     for name in PRESETS {
         let spec = preset(name);
+        assert_eq!(spec.check(), Ok(()), "{name}");
         assert_eq!(spec.bits, ConverterBits { actuator: 8, input: 8, output: 8 });
         let (modes, iq) = (spec.modes, spec.detection == CoherentDetection::Iq);
         let mock = CoherentMock::new(spec, 1, Script::default());
@@ -62,6 +63,16 @@ fn every_preset_describes_a_frame_of_two_meshes_and_its_channels() {
         assert_eq!(descriptor.channels(), if iq { 2 * modes + 2 } else { modes });
         assert!(descriptor.simulated);
     }
+}
+
+#[test]
+fn a_key_out_of_range_is_named_with_its_range() {
+    let mut spec = preset("coherent-8x8");
+    spec.physics.crosstalk = f64::NAN;
+    assert_eq!(spec.check().unwrap_err().to_string(), "physics.crosstalk is NaN, allowed is 0 to 0.1");
+    spec.physics.crosstalk = 0.0;
+    spec.modes = 1;
+    assert_eq!(spec.check().unwrap_err().to_string(), "modes is 1, allowed is 2 to 128");
 }
 
 #[tokio::test]

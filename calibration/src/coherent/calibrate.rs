@@ -53,7 +53,7 @@ pub(crate) async fn calibrate(
     }
 
     let real_only = descriptor.detection == Detection::Homodyne;
-    let settings = questions.ask(&mut bench, fit_settings(modes), observer).await?;
+    let settings = questions.ask(&mut bench, fit_settings(modes, real_only), observer).await?;
     let silent = start.silent.clone();
     let fit = |settings| Fit { model: &model, settings, real_only, silent: &silent };
     let gain = fit(&settings).common_gain(&start.parameters);
@@ -73,9 +73,10 @@ pub(crate) async fn calibrate(
 }
 
 /// Random settings of the common fit: what the model leaves out (splitters, crosstalk) acts as noise from setting to
-/// setting, so that many settings with few vectors each are better than the reverse.
-fn fit_settings(modes: usize) -> usize {
-    (8 * modes).clamp(48, 256)
+/// setting, so that many settings with few vectors each are better than the reverse. One quadrature alone needs twice
+/// as many.
+fn fit_settings(modes: usize, real_only: bool) -> usize {
+    (8 * modes).clamp(48, 256) * if real_only { 2 } else { 1 }
 }
 
 fn learned(

@@ -10,7 +10,10 @@ use alora_drivers::Code;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::model::{ChipModel, Parameters};
+use super::{
+    conjugate::conjugate_gradients,
+    model::{ChipModel, Parameters},
+};
 use crate::mesh::circuit::{Fields, Tape};
 
 /// One measured setting.
@@ -32,10 +35,6 @@ const PRIOR_GAIN: f64 = 0.2;
 const PRIOR_INPUT: f64 = 0.05;
 const MAX_ROUNDS: usize = 25;
 const LEAST_DAMPING: f64 = 1e-4;
-const SOLVER_STEPS: usize = 60;
-/// Share of the initial squared residual at which the solver stops: a round need not be solved better than its
-/// linearisation holds.
-const SOLVER_GOAL: f64 = 1e-4;
 /// A round that lowers the residual by less than this share is the last.
 const ENOUGH: f64 = 1e-2;
 
@@ -340,30 +339,4 @@ fn difference(parameters: &Parameters, start: &Parameters) -> Vec<f64> {
 /// `Re Σ x̄ y`.
 fn along(x: &[Complex64], y: &[Complex64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x.re * y.re + x.im * y.im).sum()
-}
-
-/// Preconditioned conjugate gradients for a positive definite map, at most [`SOLVER_STEPS`] steps.
-fn conjugate_gradients(apply: impl Fn(&[f64]) -> Vec<f64>, rhs: &[f64], precondition: &[f64]) -> Vec<f64> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut x = vec![0.0; rhs.len()];
-    let mut r = rhs.to_vec();
-    let mut z: Vec<f64> = r.iter().zip(precondition).map(|(r, d)| r / d).collect();
-    let mut p = z.clone();
-    let mut rz = dot(&r, &z);
-    let goal = SOLVER_GOAL * rz;
-    for _ in 0..SOLVER_STEPS {
-        if rz <= goal || rz == 0.0 {
-            break;
-        }
-        let image = apply(&p);
-        let alpha = rz / dot(&p, &image);
-        x.iter_mut().zip(&p).for_each(|(x, p)| *x += alpha * p);
-        r.iter_mut().zip(&image).for_each(|(r, image)| *r -= alpha * image);
-        z.iter_mut().zip(&r).zip(precondition).for_each(|((z, r), d)| *z = r / d);
-        let next = dot(&r, &z);
-        let beta = next / rz;
-        p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + beta * *p);
-        rz = next;
-    }
-    x
 }

@@ -32,8 +32,8 @@ pub fn preset(name: &str) -> Option<CoherentSpec> {
 /// the mesh: a first calibration around the data sheet needs `√N` times the phase error well below 1.
 ///
 /// The 8 × 8 mesh is tuned by splitter angles: with the ordinary calibration the standard deviation of its
-/// programming error is 1.30 % of the largest target (Taniguchi et al., OECC/PSC 2025: 1.3 %), about two
-/// thirds of its square from the 8-bit phase DAC. It grows with `N`, since the largest singular value of a random matrix grows
+/// programming error is 1.3 % of the largest target (Taniguchi et al., OECC/PSC 2025: 1.3 %), a little less
+/// than half of its square from the 8-bit phase DAC. It grows with `N`, since the largest singular value of a random matrix grows
 /// as `√N` against its largest entry.
 fn mesh(modes: usize, detection: CoherentDetection) -> CoherentSpec {
     CoherentSpec {
