@@ -54,7 +54,7 @@ impl ProcessorSection {
         let spec: Spec = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
         match &spec {
             Spec::Incoherent(incoherent) => incoherent.check().map_err(|error| error.to_string())?,
-            Spec::Coherent(_) => {}
+            Spec::Coherent(coherent) => coherent.check().map_err(|error| error.to_string())?,
         }
         Ok(spec)
     }
