@@ -1,5 +1,5 @@
 //! The loop through the real binary: as one command, and stage by stage with files in between.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     fs,

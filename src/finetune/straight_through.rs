@@ -1,5 +1,10 @@
 //! The straight-through product as one differentiable operation of burn.
 
+#![cfg_attr(
+    feature = "ndarray-device",
+    allow(deprecated, reason = "burn 0.22 deprecates burn-ndarray and still ships it")
+)]
+
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex,
@@ -54,7 +59,6 @@ pub(super) trait StraightThrough: Backend {
 impl StraightThrough for Flex {}
 
 #[cfg(feature = "ndarray-device")]
-#[allow(deprecated, reason = "burn 0.22 deprecates burn-ndarray and still ships it")]
 impl StraightThrough for burn::backend::NdArray {}
 
 #[derive(Debug)]
