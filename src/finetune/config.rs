@@ -108,7 +108,7 @@ impl Default for FinetuneConfig {
         Self {
             epochs: 5,
             batch_size: 64,
-            learning_rate: 2e-3,
+            learning_rate: 3e-3,
             weight_decay: 0.0,
             shift: 1,
             seed: 1,

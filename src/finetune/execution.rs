@@ -17,7 +17,6 @@ const CHUNK: usize = 16;
 const ROUND: f32 = 12_582_912.0;
 
 /// `s · round(x / s)` with `s = max|x| / (2^(n−1) − 1)`, in place over `values`.
-#[inline(always)]
 fn quantise_over_range(values: &mut [f32], bits: Bits) {
     let range = max_abs(values);
     let step = range / bits.max_code() as f32;
@@ -32,7 +31,6 @@ fn quantise_over_range(values: &mut [f32], bits: Bits) {
 }
 
 /// Largest magnitude, in lanes: a single running maximum would wait for itself.
-#[inline(always)]
 fn max_abs(values: &[f32]) -> f32 {
     let larger = |max: f32, value: f32| if value > max { value } else { max };
     let mut lanes = [0.0_f32; 8];
@@ -84,9 +82,9 @@ pub(crate) fn execute(sent: ArrayView2<'_, f32>, programmed: &Programmed, seed: 
             let mut normals = partial.clone();
             // Column blocks outside, vectors inside: a block's weights stay in the nearest cache for the whole chunk.
             for block in 0..programmed.tiling.col_blocks() {
-                executions
-                    .iter_mut()
-                    .for_each(|execution| execution.add_block(programmed, block, &mut partial, &mut normals));
+                for execution in &mut executions {
+                    execution.add_block(programmed, block, &mut partial, &mut normals);
+                }
             }
         },
     );
@@ -107,7 +105,6 @@ struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    #[inline(always)]
     fn add_block(&mut self, programmed: &Programmed, block: usize, partial: &mut [f32], normals: &mut [f32]) {
         let (rows, cols) = (programmed.tiling.shape().rows(), programmed.tiling.shape().cols());
         let inputs = block * cols..((block + 1) * cols).min(self.vector.len());
@@ -126,7 +123,6 @@ impl Execution<'_> {
         self.sums.iter_mut().zip(partial.iter()).for_each(|(sum, &value)| *sum += value);
     }
 
-    #[inline(always)]
     fn add_noise(
         &mut self,
         noise: &ExecutionNoise,
@@ -164,7 +160,6 @@ impl Execution<'_> {
 const LANES: usize = 32;
 
 /// `out = xᵀ M` with `M` `[x.len(), out.len()]` in row-major order.
-#[inline(always)]
 fn multiply(x: &[f32], matrix: &[f32], out: &mut [f32]) {
     let width = out.len();
     let whole = width - width % LANES;
