@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use alora::{
     dataset::{Dataset, Mnist, bundled_mnist},
     finetune::{
-        AdapterUse, ChipModel, ComputeDevice, Conditions, FinetuneConfig, PhotonicLinear, PretrainConfig,
-        Sampling, Techniques, compute_device, evaluate, finetune, logits, pretrain,
+        AdapterUse, ChipModel, ComputeDevice, Conditions, FinetuneConfig, PAPER_HIDDEN, PhotonicLinear,
+        PretrainConfig, Sampling, Techniques, compute_device, evaluate, finetune, logits, pretrain,
     },
     model::{Adapter, AdapterSet, Mlp},
     photonic::{ConverterPrecision, TileShape, WeightScaling},
@@ -57,7 +57,9 @@ fn mnist() -> &'static Mnist {
 /// The base, pre-trained once for all tests.
 fn base() -> &'static Mlp {
     static BASE: OnceLock<Mlp> = OnceLock::new();
-    BASE.get_or_init(|| pretrain(&mnist().train, &PretrainConfig::default(), &mut Silent).unwrap())
+    BASE.get_or_init(|| {
+        pretrain(&mnist().train, &PAPER_HIDDEN, &PretrainConfig::default(), &mut Silent).unwrap()
+    })
 }
 
 fn short(images: usize) -> (Dataset, FinetuneConfig) {
@@ -74,8 +76,13 @@ fn pre_training_reaches_96_5_percent_on_the_test_images() {
 fn the_same_seed_gives_the_same_base_and_another_seed_another() {
     let data = mnist().train.first(640);
     let trained = |seed| {
-        pretrain(&data, &PretrainConfig { epochs: 1, seed, ..PretrainConfig::default() }, &mut Silent)
-            .unwrap()
+        pretrain(
+            &data,
+            &PAPER_HIDDEN,
+            &PretrainConfig { epochs: 1, seed, ..PretrainConfig::default() },
+            &mut Silent,
+        )
+        .unwrap()
     };
     assert_eq!(trained(3), trained(3));
     assert_ne!(trained(3), trained(4));
