@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,7 +55,10 @@ def check_record(folder, report):
 def check_weights(folder, report):
     base, merged = load_file(folder / "base.safetensors"), load_file(folder / "merged.safetensors")
     adapters = load_file(folder / "adapters.safetensors")
-    alpha = json.loads((folder / "adapters.json").read_text())["alpha"] if (folder / "adapters.json").exists() else None
+    with safe_open(folder / "adapters.safetensors", "numpy") as file:
+        metadata = file.metadata()
+    check("the adapters say that they come from a simulation", metadata["simulated"] == "true")
+    alphas = [float(alpha) for alpha in metadata["alpha"].split()]
     total = trainable = 0
     for name, weight in base.items():
         total += weight.size
@@ -62,9 +66,9 @@ def check_weights(folder, report):
             check(f"{name} unchanged by merging", np.array_equal(weight, merged[name]))
             continue
         layer = name.removesuffix(".weight")
-        a, b = adapters[f"{layer}.lora_a"], adapters[f"{layer}.lora_b"]
-        scale = float(adapters[f"{layer}.alpha"].reshape(-1)[0]) if alpha is None else alpha
-        expected = weight.astype(np.float64) + scale / a.shape[0] * b.astype(np.float64) @ a.astype(np.float64)
+        a, b = adapters[f"{layer}.lora_A.weight"], adapters[f"{layer}.lora_B.weight"]
+        alpha = alphas[int(layer.removeprefix("fc")) - 1]
+        expected = weight.astype(np.float64) + alpha / a.shape[0] * b.astype(np.float64) @ a.astype(np.float64)
         worst = np.abs(expected - merged[name]).max()
         check(f"{name}: merged = base + (alpha/k) B A to 1e-6", worst < 1e-6, f"{worst:.1e}")
         check(f"{name}: the adapter does something", np.abs(b).max() > 0)
