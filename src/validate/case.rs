@@ -29,6 +29,33 @@ pub struct Case {
 }
 
 impl Case {
+    /// `measured` must be within `distance` of `expected`.
+    pub(super) fn within(
+        claim: impl Into<String>,
+        against: impl Into<String>,
+        measured: f64,
+        expected: f64,
+        distance: f64,
+    ) -> Self {
+        let tolerance = Tolerance::Within(distance);
+        Self { claim: claim.into(), against: against.into(), measured, expected, tolerance, unit: "" }
+    }
+
+    /// `measured` must not exceed `limit`.
+    pub(super) fn at_most(
+        claim: impl Into<String>,
+        against: impl Into<String>,
+        measured: f64,
+        limit: f64,
+    ) -> Self {
+        Self { tolerance: Tolerance::AtMost, ..Self::within(claim, against, measured, limit, 0.0) }
+    }
+
+    /// The same case in `unit`.
+    pub(super) fn in_unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+
     /// True when the measured value is within the tolerance. A value that is no number never is.
     #[must_use]
     pub fn passed(&self) -> bool {
