@@ -6,6 +6,7 @@
 
 mod bench;
 mod calibrate;
+mod conjugate;
 mod encode;
 mod error;
 mod fit;

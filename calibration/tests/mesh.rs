@@ -159,7 +159,7 @@ fn a_zero_matrix_closes_every_attenuator() {
 }
 
 #[test]
-fn random_ranges_are_not_the_only_input() {
+fn the_largest_singular_value_opens_its_attenuator_fully() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let weights = Array2::from_shape_simple_fn((8, 8), || rng.random_range(-1.0..1.0));
     let parts = factorise(weights.view()).unwrap();

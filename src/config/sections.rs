@@ -45,16 +45,18 @@ impl ProcessorSection {
         let spec = Spec::preset(&self.preset).ok_or_else(|| {
             format!("there is no preset `{}`; presets are {}", self.preset, Spec::presets().join(", "))
         })?;
-        if self.physics.is_empty() {
-            return Ok(spec);
-        }
         let mut table = toml::Table::try_from(&spec).map_err(|error| error.to_string())?;
         if let Some(toml::Value::Table(physics)) = table.get_mut("physics") {
             for (key, value) in &self.physics {
                 physics.insert(key.clone(), value.clone());
             }
         }
-        table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+        let spec: Spec = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        match &spec {
+            Spec::Incoherent(incoherent) => incoherent.check().map_err(|error| error.to_string())?,
+            Spec::Coherent(coherent) => coherent.check().map_err(|error| error.to_string())?,
+        }
+        Ok(spec)
     }
 }
 

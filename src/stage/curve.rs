@@ -65,7 +65,12 @@ pub fn accuracy_figure(
             |model, adapters| accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
         curves.push(Curve { method: "PTQ", bits, points: points(&trained.base, AdapterUse::None)? });
         let adapted = adapted.as_ref().unwrap_or(&trained.outcome);
-        curves.push(Curve { method: "ALoRA", bits, points: points(&adapted.merged, AdapterUse::None)? });
+        // As trained: adapters beside the processor. Without adapters the base itself was trained.
+        let (model, adapters) = match &adapted.adapters {
+            Some(adapters) => (&trained.base, AdapterUse::Parallel(adapters)),
+            None => (&adapted.merged, AdapterUse::None),
+        };
+        curves.push(Curve { method: "ALoRA", bits, points: points(model, adapters)? });
     }
     write_table(context, &curves)?;
     draw(context, trained, error, curves)

@@ -12,15 +12,16 @@ use crate::{
     calibration::{CalibrateError, CalibrationPlan},
     observer::{Event, Observer},
 };
-use alora_drivers::{ActuatorLayout, Code, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
+use alora_drivers::{ActuatorLayout, Detection, PhotonicBackend, datasheet::CoherentDataSheet};
 use num_complex::Complex64;
 
 /// Settings by which light is looked for.
 const LIGHT_SETTINGS: usize = 8;
 /// An output with less than this share of the median light is dead.
 const DEAD_SHARE: f64 = 0.05;
-/// Random settings of the common fit, and of its check.
-const FIT_SETTINGS: usize = 40;
+/// The first of so many parts of the settings finds the neighbourhood, all of them the place.
+const ROUGH: usize = 4;
+/// Random settings of the check after the common fit.
 const CHECK_SETTINGS: usize = 6;
 /// A fit that misses the fields by more than this share has not found the chip.
 const LOST: f64 = 0.5;
@@ -40,20 +41,27 @@ pub(crate) async fn calibrate(
     let mut bench = Bench::new(backend, plan.repeats.max(1)).await?;
     let mut questions = Questions::new(&model);
     look_for_light(&mut bench, &mut questions).await?;
-    let sweeps =
-        Sweeps { questions: &mut questions, bench: &mut bench, model: &model, points: plan.sweep_points };
-    let start = sweeps.run(model.nominal(sheet), observer).await?;
+    let sweeps = Sweeps {
+        questions: &mut questions,
+        bench: &mut bench,
+        model: &model,
+        points: plan.sweep_points.max(5),
+    };
+    let mut start = sweeps.run(model.nominal(sheet), observer).await?;
     for &shifter in &start.silent {
         observer.on(Event::Note(format!("phase shifter {shifter} does not respond; it is left out")));
     }
 
     let real_only = descriptor.detection == Detection::Homodyne;
-    let settings = questions.ask(&mut bench, FIT_SETTINGS, observer).await?;
-    let fitted =
-        Fit { model: &model, settings: &settings, real_only, silent: &start.silent }.run(&start.parameters);
+    let settings = questions.ask(&mut bench, fit_settings(modes, real_only), observer).await?;
+    let silent = start.silent.clone();
+    let fit = |settings| Fit { model: &model, settings, real_only, silent: &silent };
+    let gain = fit(&settings).common_gain(&start.parameters);
+    start.parameters.gain.fill(gain);
+    let rough = fit(&settings[..settings.len() / ROUGH]).run(&start.parameters, &start.parameters);
+    let fitted = fit(&settings).run(&rough.parameters, &start.parameters);
     let check = questions.ask(&mut bench, CHECK_SETTINGS, observer).await?;
-    let missed =
-        Fit { model: &model, settings: &check, real_only, silent: &start.silent }.rms(&fitted.parameters);
+    let missed = fit(&check).rms(&fitted.parameters);
     let size = root_mean_square(&check);
     if missed > LOST * size {
         return Err(
@@ -62,6 +70,13 @@ pub(crate) async fn calibrate(
     }
     let sent = bench.sent;
     Ok((learned(&bench, sheet, start, fitted, missed), sent))
+}
+
+/// Random settings of the common fit: what the model leaves out (splitters, crosstalk) acts as noise from setting to
+/// setting, so that many settings with few vectors each are better than the reverse. One quadrature alone needs twice
+/// as many.
+fn fit_settings(modes: usize, real_only: bool) -> usize {
+    (8 * modes).clamp(48, 256) * if real_only { 2 } else { 1 }
 }
 
 fn learned(

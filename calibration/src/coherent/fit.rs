@@ -10,7 +10,10 @@ use alora_drivers::Code;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::model::{ChipModel, Parameters};
+use super::{
+    conjugate::conjugate_gradients,
+    model::{ChipModel, Parameters},
+};
 use crate::mesh::circuit::{Fields, Tape};
 
 /// One measured setting.
@@ -28,15 +31,12 @@ pub(super) struct Setting {
 /// Standard deviations of the priors around the start values.
 const PRIOR_PHASE: f64 = 0.3;
 const PRIOR_SLOPE: f64 = 0.05;
-const PRIOR_GAIN: f64 = 1.0;
+const PRIOR_GAIN: f64 = 0.2;
 const PRIOR_INPUT: f64 = 0.05;
 const MAX_ROUNDS: usize = 25;
-const SOLVER_STEPS: usize = 60;
-/// Share of the initial squared residual at which the solver stops: a round need not be solved better than its
-/// linearisation holds.
-const SOLVER_GOAL: f64 = 1e-4;
+const LEAST_DAMPING: f64 = 1e-4;
 /// A round that lowers the residual by less than this share is the last.
-const ENOUGH: f64 = 2e-3;
+const ENOUGH: f64 = 1e-2;
 
 /// The fit of one processor.
 pub(super) struct Fit<'a> {
@@ -52,8 +52,6 @@ pub(super) struct Fit<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Fitted {
     pub(super) parameters: Parameters,
-    /// Root mean square residual of a field quadrature, fraction of full scale.
-    pub(super) residual: f64,
     /// Standard uncertainty of each `φ0`, the others held, radians.
     pub(super) phi0_sd: Vec<f64>,
     /// Standard uncertainty of each `ρ`, the others held.
@@ -71,29 +69,26 @@ struct Linearised<'a> {
 }
 
 impl Fit<'_> {
-    /// Fits from `start`.
-    pub(super) fn run(&self, start: &Parameters) -> Fitted {
-        let mut parameters = start.clone();
+    /// Fits from `from`; the priors lie around `start`.
+    pub(super) fn run(&self, from: &Parameters, start: &Parameters) -> Fitted {
+        let mut parameters = from.clone();
         let mut residual = self.rms(&parameters);
         let mut damping = 1e-3;
         let mut rounds = 0;
         let mut small = 0;
-        while rounds < MAX_ROUNDS && small < 2 {
+        while rounds < MAX_ROUNDS && small < 1 {
             rounds += 1;
             let step = self.step(&parameters, start, residual, damping);
             let candidate = self.moved(&parameters, &step);
             let trial = self.rms(&candidate);
-            if std::env::var("DBG2").is_ok() {
-                eprintln!("cost {rounds} {residual:.5} {trial:.5} {damping:e}");
-            }
             if trial < residual {
                 small = if trial > residual * (1.0 - ENOUGH) { small + 1 } else { 0 };
                 parameters = candidate;
                 residual = trial;
-                damping = (damping / 10.0_f64).max(1e-6);
+                damping = (damping / 10.0_f64).max(LEAST_DAMPING);
             } else {
-                small = if damping > 1e2 { 2 } else { small };
-                damping *= 10.0;
+                small = if damping > 1e2 { 1 } else { small };
+                damping *= 30.0;
             }
         }
         let diagonal = self.diagonal(&self.linearise(&parameters), residual, 0.0);
@@ -103,9 +98,23 @@ impl Fit<'_> {
             phi0_sd: sd[..shifters].to_vec(),
             rho_sd: sd[shifters..2 * shifters].to_vec(),
             parameters,
-            residual,
             rounds,
         }
+    }
+
+    /// The one gain with which the predicted power, all settings together, is the measured one. Needs no phase.
+    pub(super) fn common_gain(&self, parameters: &Parameters) -> f64 {
+        let (mut shown, mut predicted) = (0.0, 0.0);
+        for setting in self.settings {
+            let mut fields = driven(setting, parameters);
+            self.model.circuit.forward(&self.model.turns(parameters, &setting.codes), &mut fields);
+            let mut seen = setting.shown.clone();
+            self.mask(setting, &mut fields);
+            self.mask(setting, &mut seen);
+            shown += seen.entries.iter().map(Complex64::norm_sqr).sum::<f64>();
+            predicted += fields.entries.iter().map(Complex64::norm_sqr).sum::<f64>();
+        }
+        (shown / predicted).sqrt()
     }
 
     /// Root mean square over valid quadratures of measured − predicted.
@@ -330,30 +339,4 @@ fn difference(parameters: &Parameters, start: &Parameters) -> Vec<f64> {
 /// `Re Σ x̄ y`.
 fn along(x: &[Complex64], y: &[Complex64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x.re * y.re + x.im * y.im).sum()
-}
-
-/// Preconditioned conjugate gradients for a positive definite map, at most [`SOLVER_STEPS`] steps.
-fn conjugate_gradients(apply: impl Fn(&[f64]) -> Vec<f64>, rhs: &[f64], precondition: &[f64]) -> Vec<f64> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut x = vec![0.0; rhs.len()];
-    let mut r = rhs.to_vec();
-    let mut z: Vec<f64> = r.iter().zip(precondition).map(|(r, d)| r / d).collect();
-    let mut p = z.clone();
-    let mut rz = dot(&r, &z);
-    let goal = SOLVER_GOAL * rz;
-    for _ in 0..SOLVER_STEPS {
-        if rz <= goal || rz == 0.0 {
-            break;
-        }
-        let image = apply(&p);
-        let alpha = rz / dot(&p, &image);
-        x.iter_mut().zip(&p).for_each(|(x, p)| *x += alpha * p);
-        r.iter_mut().zip(&image).for_each(|(r, image)| *r -= alpha * image);
-        z.iter_mut().zip(&r).zip(precondition).for_each(|((z, r), d)| *z = r / d);
-        let next = dot(&r, &z);
-        let beta = next / rz;
-        p.iter_mut().zip(&z).for_each(|(p, z)| *p = z + beta * *p);
-        rz = next;
-    }
-    x
 }

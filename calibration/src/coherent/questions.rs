@@ -15,6 +15,8 @@ use crate::{
 
 /// Amplitude of the random-sign input vectors: leaves the ADC its headroom.
 const PROBE_AMPLITUDE: f64 = 0.6;
+/// Vectors a setting.
+pub(super) const VECTORS: usize = 4;
 /// Seed of the random settings: a calibration of the same chip asks the same questions.
 const SEED: u64 = 0x00c0_ffee;
 
@@ -40,9 +42,10 @@ impl<'a> Questions<'a> {
             .collect()
     }
 
-    /// One vector an input, each of random signs.
-    pub(super) fn vectors(&mut self, modes: usize) -> Array2<f64> {
-        Array2::from_shape_simple_fn((modes, modes), || {
+    /// `count` vectors of random signs.
+    pub(super) fn vectors(&mut self, count: usize) -> Array2<f64> {
+        let modes = self.model.topology.modes();
+        Array2::from_shape_simple_fn((count, modes), || {
             if self.rng.random::<bool>() { PROBE_AMPLITUDE } else { -PROBE_AMPLITUDE }
         })
     }
@@ -58,7 +61,7 @@ impl<'a> Questions<'a> {
         let mut settings = Vec::with_capacity(count);
         for _ in 0..count {
             let codes = self.codes(&bench.descriptor.limits);
-            let inputs = bench.input_codes(&self.vectors(self.model.topology.modes()));
+            let inputs = bench.input_codes(&self.vectors(VECTORS));
             let shown = bench.shown(&codes, &inputs).await?;
             let inputs = bench.sent_fields(&inputs);
             settings.push(Setting { codes, inputs, shown: shown.fields, valid: shown.valid });

@@ -1,4 +1,4 @@
-//! Phase sweeps: slope and response of every shifter, phase and gain of every output.
+//! Phase sweeps: slope and response of every shifter, phase of every output.
 //!
 //! With every other interferometer at the data sheet's bar (θ = π), light runs nearly straight through, and the shifters of a
 //! column are swept at once: each modulates its own outputs as `A + B e^{i (1+ρ) γ V²}`, whatever the phases around it.
@@ -14,8 +14,8 @@ use num_complex::Complex64;
 use super::{
     bench::{Bench, QuarterTurn},
     model::{ChipModel, Parameters},
-    questions::Questions,
-    sinusoid::{Sinusoid, solve},
+    questions::{Questions, VECTORS},
+    sinusoid::{Sinusoid, real_phasor, real_slope, solve},
 };
 use crate::{
     calibration::CalibrateError,
@@ -29,9 +29,9 @@ const SWEEP_TURN: f64 = 2.0 * PI * 1.02;
 const WEAK: f64 = 0.3;
 /// One that still modulates less than this share of others at the same settings does not respond.
 const SILENT: f64 = 0.15;
-/// Settings of the second look, and shifters it compares with.
-const SECOND_LOOKS: usize = 3;
-const COMPARED: usize = 9;
+/// Points of a look at the response of one shifter, and settings of the second look.
+const LOOK_POINTS: usize = 5;
+const SECOND_LOOKS: usize = 4;
 
 /// One interferometer or attenuator of a column.
 #[derive(Clone, Copy, Debug)]
@@ -125,9 +125,9 @@ impl Sweeps<'_, '_> {
         self.sweep_outputs(&mut parameters, &mut responses).await?;
         observer.on(Event::Step);
         observer.on(Event::Finished);
-        let weak = self.weak(&responses);
-        weak.iter().for_each(|&shifter| parameters.rho[shifter] = 0.0);
-        let silent = self.second_look(&weak).await?;
+        // The slope of a weak modulation is worth less than the data sheet's.
+        self.weak(&responses).into_iter().for_each(|shifter| parameters.rho[shifter] = 0.0);
+        let silent = self.silent(observer).await?;
         silent.iter().for_each(|&shifter| parameters.rho[shifter] = -1.0);
         Ok(Start { parameters, silent })
     }
@@ -162,10 +162,10 @@ impl Sweeps<'_, '_> {
         codes: &[Code],
         shifters: &[usize],
         inputs: &InputBatch,
+        points: usize,
         quadratures: bool,
     ) -> Result<Series, CalibrateError> {
         let mut series = Series { drive: Vec::new(), fields: Vec::new() };
-        let points = self.points.max(5);
         for point in 0..points {
             let wanted = SWEEP_TURN * point as f64 / (points - 1) as f64;
             let unit = self.model.drive(1);
@@ -197,7 +197,7 @@ impl Sweeps<'_, '_> {
     ) -> Result<(), CalibrateError> {
         let codes = self.straight(parameters);
         let shifters: Vec<_> = column.iter().map(|swept| swept.theta).collect();
-        let series = self.sweep(&codes, &shifters, &self.rails(column), true).await?;
+        let series = self.sweep(&codes, &shifters, &self.rails(column), self.points, true).await?;
         for swept in column {
             let mut straight = vec![series.of(0, swept.upper)];
             if !swept.attenuator {
@@ -221,7 +221,7 @@ impl Sweeps<'_, '_> {
             codes[swept.theta] = self.model.code_for(parameters, swept.theta, FRAC_PI_2);
         }
         let shifters: Vec<_> = column.iter().map(|swept| swept.theta + 1).collect();
-        let series = self.sweep(&codes, &shifters, &self.rails(column), true).await?;
+        let series = self.sweep(&codes, &shifters, &self.rails(column), self.points, true).await?;
         for swept in column {
             let phi = swept.theta + 1;
             let mut shown = vec![series.of(0, swept.upper)];
@@ -235,7 +235,7 @@ impl Sweeps<'_, '_> {
         Ok(())
     }
 
-    /// Output phases and gains, from straight light.
+    /// Output phases, from straight light.
     async fn sweep_outputs(
         &mut self,
         parameters: &mut Parameters,
@@ -247,7 +247,7 @@ impl Sweeps<'_, '_> {
         let shifters: Vec<_> = (0..modes).map(|mode| topology.output_phase(mode)).collect();
         let inputs = self.bench.input_codes(&Array2::eye(modes));
         let homodyne = self.bench.quarter_turns.is_some();
-        let series = self.sweep(&codes, &shifters, &inputs, false).await?;
+        let series = self.sweep(&codes, &shifters, &inputs, self.points, false).await?;
         let mut at_zero = codes;
         shifters.iter().for_each(|&shifter| at_zero[shifter] = 0);
         let predicted = self.model.transfer(parameters, &at_zero);
@@ -263,7 +263,6 @@ impl Sweeps<'_, '_> {
             responses[shifter] = phasor.norm();
             parameters.rho[shifter] = rho;
             parameters.phi0[shifter] += (phasor * model.conj()).arg();
-            parameters.gain[mode] = (phasor.norm() / model.norm().max(0.1)).max(1e-6);
         }
         Ok(())
     }
@@ -280,27 +279,38 @@ impl Sweeps<'_, '_> {
         (0..responses.len()).filter(|&k| responses[k] < WEAK * medians[kind(k)]).collect()
     }
 
-    /// Sweeps each of `weak`, and some others, on its own at random settings; returns those that change nothing.
-    async fn second_look(&mut self, weak: &[usize]) -> Result<Vec<usize>, CalibrateError> {
-        if weak.is_empty() {
-            return Ok(Vec::new());
-        }
-        let shifters = self.model.topology.shifters();
-        let others: Vec<usize> = (0..COMPARED)
-            .map(|k| (2 * k + 1) * shifters / (2 * COMPARED))
-            .filter(|shifter| !weak.contains(shifter))
-            .collect();
-        let mut swing = vec![0.0; shifters];
-        for _ in 0..SECOND_LOOKS {
+    /// Shifters that change nothing: each is swept on its own at a random setting, those that show little at
+    /// several more.
+    async fn silent(&mut self, observer: &mut dyn Observer) -> Result<Vec<usize>, CalibrateError> {
+        let all: Vec<usize> = (0..self.model.topology.shifters()).collect();
+        observer.on(Event::Started { stage: "responses", steps: 1 });
+        let first = self.swings(&all, 1).await?;
+        let usual = median(first.iter().copied());
+        let weak: Vec<usize> = all.into_iter().filter(|&shifter| first[shifter] < WEAK * usual).collect();
+        let again = self.swings(&weak, SECOND_LOOKS).await?;
+        observer.on(Event::Step);
+        observer.on(Event::Finished);
+        let dark = SILENT * usual;
+        Ok(weak
+            .into_iter()
+            .zip(again)
+            .filter(|&(_, swing)| swing < dark)
+            .map(|(shifter, _)| shifter)
+            .collect())
+    }
+
+    /// Root mean square modulation by each of `shifters` alone, over `looks` random settings.
+    async fn swings(&mut self, shifters: &[usize], looks: usize) -> Result<Vec<f64>, CalibrateError> {
+        let mut squares = vec![0.0; shifters.len()];
+        for _ in 0..looks {
             let codes = self.questions.codes(&self.bench.descriptor.limits);
-            let inputs = self.bench.input_codes(&self.questions.vectors(self.model.topology.modes()));
-            for &shifter in others.iter().chain(weak) {
-                let series = self.sweep(&codes, &[shifter], &inputs, false).await?;
-                swing[shifter] += series.swing();
+            let inputs = self.bench.input_codes(&self.questions.vectors(VECTORS));
+            for (square, &shifter) in squares.iter_mut().zip(shifters) {
+                let series = self.sweep(&codes, &[shifter], &inputs, LOOK_POINTS, false).await?;
+                *square += series.swing().powi(2) / looks as f64;
             }
         }
-        let usual = median(others.iter().map(|&shifter| swing[shifter]));
-        Ok(weak.iter().copied().filter(|&shifter| swing[shifter] < SILENT * usual).collect())
+        Ok(squares.into_iter().map(f64::sqrt).collect())
     }
 
     /// Homodyne: the output shifters first, so that both quadratures can be had of everything after.
@@ -310,7 +320,7 @@ impl Sweeps<'_, '_> {
         let modes = topology.modes();
         let shifters: Vec<_> = (0..modes).map(|mode| topology.output_phase(mode)).collect();
         let inputs = self.bench.input_codes(&Array2::eye(modes));
-        let series = self.sweep(&codes, &shifters, &inputs, false).await?;
+        let series = self.sweep(&codes, &shifters, &inputs, self.points, false).await?;
         let mut turns = Vec::with_capacity(modes);
         for (mode, &shifter) in shifters.iter().enumerate() {
             // Re z = (z + z̄)/2 turns both ways; a real series has B and its mirror image, so fit the real form.
@@ -325,40 +335,6 @@ impl Sweeps<'_, '_> {
         self.bench.quarter_turns = Some(turns);
         Ok(())
     }
-}
-
-/// `B` of the least-squares fit `Re(B e^{i (1+ρ) u}) = b₁ cos − b₂ sin` to real values.
-fn real_phasor(drive: &[f64], shown: &[Complex64], rho: f64) -> Complex64 {
-    let (mut cc, mut ss, mut cs, mut cy, mut sy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (&u, y) in drive.iter().zip(shown) {
-        let (s, c) = ((1.0 + rho) * u).sin_cos();
-        (cc, ss, cs) = (cc + c * c, ss + s * s, cs + c * s);
-        (cy, sy) = (cy + c * y.re, sy + s * y.re);
-    }
-    let determinant = cc * ss - cs * cs;
-    Complex64::new((cy * ss - sy * cs) / determinant, -(sy * cc - cy * cs) / determinant)
-}
-
-/// Slope that fits the real series of one output best; ±20 % in steps of 0.1 %.
-fn real_slope(drive: &[f64], shown: &[Vec<Complex64>]) -> f64 {
-    let cost = |rho: f64| -> f64 {
-        shown
-            .iter()
-            .map(|y| {
-                let b = real_phasor(drive, y, rho);
-                drive
-                    .iter()
-                    .zip(y)
-                    .map(|(&u, y)| ((b * Complex64::cis((1.0 + rho) * u)).re - y.re).powi(2))
-                    .sum::<f64>()
-            })
-            .sum()
-    };
-    (-200..=200)
-        .map(|step| f64::from(step) * 1e-3)
-        .map(|rho| (rho, cost(rho)))
-        .fold((0.0, f64::INFINITY), |best, this| if this.1 < best.1 { this } else { best })
-        .0
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

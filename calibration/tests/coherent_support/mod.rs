@@ -11,7 +11,7 @@ use ndarray::{Array2, Axis};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub async fn calibrated(spec: CoherentSpec, seed: u64, script: Script) -> (Processor, Calibration) {
+pub(crate) async fn calibrated(spec: CoherentSpec, seed: u64, script: Script) -> (Processor, Calibration) {
     let sheet = DataSheet::Coherent(spec.data_sheet());
     let mut mock = CoherentMock::new(spec, seed, script);
     let provenance = Provenance::of(mock.descriptor(), "2025-01-01T00:00:00Z".into(), seed);
@@ -21,7 +21,7 @@ pub async fn calibrated(spec: CoherentSpec, seed: u64, script: Script) -> (Proce
 }
 
 /// Uniform in [−1, 1], scaled so that the largest magnitude is 1.
-pub fn random_target(modes: usize, rng: &mut ChaCha8Rng) -> WeightMatrix {
+pub(crate) fn random_target(modes: usize, rng: &mut ChaCha8Rng) -> WeightMatrix {
     let mut target = Array2::from_shape_simple_fn((modes, modes), || rng.random_range(-1.0..1.0));
     let largest = target.iter().fold(0.0, |max: f64, w: &f64| max.max(w.abs()));
     target /= largest;
@@ -29,22 +29,17 @@ pub fn random_target(modes: usize, rng: &mut ChaCha8Rng) -> WeightMatrix {
 }
 
 /// Error of `programmings` random matrices read `repeats` times each, fractions of full scale = max|target| = 1.
-pub struct ProgrammingError {
+pub(crate) struct ProgrammingError {
     /// rms over cells of (mean over repeats − target), read-out component removed.
-    pub programming: f64,
+    pub(crate) programming: f64,
     /// rms of (expected by the model − target): rounding of the codes.
-    pub rounding: f64,
-    /// Standard deviation over repeats.
-    pub readout: f64,
-    pub mean: f64,
-    /// Excess kurtosis.
-    pub kurtosis: f64,
-    pub saturated: usize,
+    pub(crate) rounding: f64,
+    pub(crate) saturated: usize,
     /// Each cell's residual.
-    pub residuals: Vec<f64>,
+    pub(crate) residuals: Vec<f64>,
 }
 
-pub async fn programming_error(
+pub(crate) async fn programming_error(
     processor: &mut Processor,
     seed: u64,
     programmings: usize,
@@ -64,15 +59,10 @@ pub async fn programming_error(
         residuals.extend((&mean - &target.view()).iter().copied());
     }
     let n = residuals.len() as f64;
-    let mean = residuals.iter().sum::<f64>() / n;
-    let moment = |power: i32| residuals.iter().map(|r| (r - mean).powi(power)).sum::<f64>() / n;
     let square = residuals.iter().map(|r| r * r).sum::<f64>() / n;
     ProgrammingError {
         programming: (square - within / n / repeats as f64).max(0.0).sqrt(),
         rounding: (rounding / n).sqrt(),
-        readout: (within / n).sqrt(),
-        mean,
-        kurtosis: moment(4) / moment(2).powi(2) - 3.0,
         saturated,
         residuals,
     }

@@ -4,6 +4,8 @@
 //! execution is then a matrix product, the rotation by the local oscillator, and the receiver's noise.
 
 mod geometry;
+#[cfg(feature = "ground-truth")]
+mod ground_truth;
 mod optics;
 mod presets;
 mod receiver;
@@ -30,7 +32,7 @@ use crate::{
 };
 
 pub use presets::{PRESETS, preset};
-pub use spec::{CoherentDetection, CoherentPhysics, CoherentSpec};
+pub use spec::{CoherentDetection, CoherentPhysics, CoherentSpec, CoherentSpecError};
 
 /// Start of simulated time: 2025-01-01 00:00 UTC.
 const EPOCH: Duration = Duration::from_secs(1_735_689_600);
@@ -244,44 +246,6 @@ impl CoherentMock {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// Hidden truth, for tests only.
-#[cfg(feature = "ground-truth")]
-impl CoherentMock {
-    /// Transfer matrix from input amplitude to detector field with the codes held now, `outputs × inputs`,
-    /// detector gains not included.
-    #[must_use]
-    pub fn true_transfer(&mut self) -> ndarray::Array2<num_complex::Complex64> {
-        self.settle_optics();
-        let modes = self.spec.modes;
-        ndarray::Array2::from_shape_fn((modes, modes), |(row, col)| {
-            num_complex::Complex64::new(
-                self.transfer.re[row * modes + col],
-                self.transfer.im[row * modes + col],
-            )
-        })
-    }
-
-    /// Phase of every shifter with the codes held now, in frame order.
-    #[must_use]
-    pub fn true_phases(&mut self) -> Vec<crate::Radians> {
-        self.settle_optics();
-        let (kelvin, stuck) = self.propagated_for.clone().unwrap_or_default();
-        self.phases(kelvin, &stuck).into_iter().map(crate::Radians).collect()
-    }
-
-    /// Vπ of every shifter, in frame order.
-    #[must_use]
-    pub fn true_v_pi(&self) -> Vec<crate::Volts> {
-        self.truth.gamma.iter().map(|gamma| crate::Volts((std::f64::consts::PI / gamma).sqrt())).collect()
-    }
-
-    /// Gain of every output's detectors.
-    #[must_use]
-    pub fn true_output_gain(&self) -> &[f64] {
-        &self.truth.output_gain[..self.spec.modes]
     }
 }
 

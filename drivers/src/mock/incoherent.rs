@@ -16,6 +16,7 @@ mod element;
 mod physics;
 mod presets;
 mod receiver;
+mod refusal;
 mod spec;
 mod truth;
 
@@ -146,7 +147,8 @@ impl IncoherentMock {
     /// # Errors
     /// As for [`PhotonicBackend::execute`].
     pub fn execute_now(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
-        self.check_inputs(inputs, repeats).map_err(|kind| self.refuse(Operation::Execute, kind))?;
+        refusal::of_inputs(&self.descriptor, inputs, repeats)
+            .map_err(|kind| self.refuse(Operation::Execute, kind))?;
         let taken_at = Timestamp(self.clock);
         let conditions = self.conditions();
         let light = self.light(inputs, &conditions);
@@ -229,36 +231,6 @@ impl IncoherentMock {
         let shot = (self.spec.physics.shot_noise > 0.0).then(|| powers.dot(&sum));
         Light::new(&self.spec.physics, powers.dot(&difference), shot)
     }
-
-    fn check_frame(&self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
-        let limits = &self.descriptor.limits;
-        if frame.0.len() != limits.len() {
-            return Err(BackendErrorKind::FrameLength { expected: limits.len(), found: frame.0.len() });
-        }
-        match frame.0.iter().zip(limits).position(|(code, limit)| code > limit) {
-            Some(actuator) => Err(BackendErrorKind::OverLimit {
-                actuator,
-                code: frame.0[actuator],
-                limit: limits[actuator],
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_inputs(&self, inputs: &InputBatch, repeats: usize) -> Result<(), BackendErrorKind> {
-        let expected = self.descriptor.input_width();
-        let found = inputs.0.ncols();
-        if found != expected {
-            return Err(BackendErrorKind::InputWidth { expected, found });
-        }
-        let (lowest, highest) = self.descriptor.input_range();
-        if let Some(((frame, input), &code)) =
-            inputs.0.indexed_iter().find(|(_, code)| !(lowest..=highest).contains(*code))
-        {
-            return Err(BackendErrorKind::InputCode { frame, input, code, lowest, highest });
-        }
-        if repeats == 0 { Err(BackendErrorKind::NoRepeats) } else { Ok(()) }
-    }
 }
 
 /// State of the chip during one execution.
@@ -276,7 +248,7 @@ impl PhotonicBackend for IncoherentMock {
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {
-        self.check_frame(frame).map_err(|kind| self.refuse(Operation::Apply, kind))?;
+        refusal::of_frame(&self.descriptor, frame).map_err(|kind| self.refuse(Operation::Apply, kind))?;
         self.codes.clone_from(frame);
         self.landing = landing(&self.spec, &mut self.writes_rng);
         self.drive();

@@ -39,7 +39,8 @@ pub struct CoherentSpec {
     pub detection: CoherentDetection,
     /// Nominal voltage for a phase of π, > 0. The law is `φ = φ0 + π (V / Vπ)²`.
     pub v_pi: Volts,
-    /// Voltage of the highest actuator code. Choose it a little above `√2 Vπ`, where the phase reaches 2π.
+    /// Voltage of the highest actuator code, `√2 Vπ` (where the phase reaches 2π) to `10 Vπ`; best a little above the
+    /// least.
     pub v_max: Volts,
     /// Field amplitude, in units of one fully driven input, at the limit of the ADC. > 0.
     pub full_scale: f64,
@@ -61,6 +62,66 @@ impl CoherentSpec {
             phase_at_zero: crate::Radians(0.0),
             loss_db: self.physics.loss_db,
         }
+    }
+}
+
+/// A key of a [`CoherentSpec`] outside its range.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("{key} is {value}, allowed is {lowest} to {highest}")]
+pub struct CoherentSpecError {
+    /// Key, with its section.
+    pub key: &'static str,
+    /// What was found.
+    pub value: f64,
+    /// Lowest value allowed.
+    pub lowest: f64,
+    /// Highest value allowed.
+    pub highest: f64,
+}
+
+impl CoherentSpec {
+    /// Checks every key against its documented range. A mock of a spec that fails this is undefined.
+    ///
+    /// # Errors
+    /// The first key outside its range.
+    pub fn check(&self) -> Result<(), CoherentSpecError> {
+        let p = &self.physics;
+        let v_pi = self.v_pi.0;
+        let most = f64::MAX;
+        for (key, value, lowest, highest) in [
+            ("modes", self.modes as f64, 2.0, 128.0),
+            ("bits.actuator", f64::from(self.bits.actuator), 2.0, 16.0),
+            ("bits.input", f64::from(self.bits.input), 2.0, 16.0),
+            ("bits.output", f64::from(self.bits.output), 2.0, 16.0),
+            ("v_pi", v_pi, 1e-3, 1e3),
+            ("v_max", self.v_max.0, 2f64.sqrt() * v_pi, 10.0 * v_pi),
+            ("full_scale", self.full_scale, 1e-3, 1e3),
+            ("shot_us", self.shot_us as f64, 1.0, 1e9),
+            ("physics.splitter", p.splitter, 0.0, 0.3),
+            ("physics.static_phase", p.static_phase, 0.0, std::f64::consts::PI),
+            ("physics.v_pi_spread", p.v_pi_spread, 0.0, 0.2),
+            ("physics.crosstalk", p.crosstalk, 0.0, 0.1),
+            ("physics.loss_db", p.loss_db, 0.0, 3.0),
+            ("physics.loss_spread_db", p.loss_spread_db, 0.0, 1.0),
+            ("physics.repeatability", p.repeatability, 0.0, 0.3),
+            ("physics.input_gain_spread", p.input_gain_spread, 0.0, 0.3),
+            ("physics.gain_spread", p.gain_spread, 0.0, 0.3),
+            ("physics.dark", p.dark, 0.0, 0.3),
+            ("physics.read_noise", p.read_noise, 0.0, 0.3),
+            ("physics.shot_noise", p.shot_noise, 0.0, 0.3),
+            ("physics.tia_clip", p.tia_clip, 0.0, most),
+            ("physics.lo_phase", p.lo_phase, 0.0, most),
+            ("physics.iq_gain", p.iq_gain, 0.0, 0.3),
+            ("physics.iq_phase", p.iq_phase, 0.0, 0.3),
+            ("physics.temperature.sd", p.temperature.sd, 0.0, most),
+            ("physics.temperature.tau_s", p.temperature.tau_s, 1e-9, most),
+            ("physics.phase_per_kelvin", p.phase_per_kelvin, 0.0, 1.0),
+        ] {
+            if !(lowest..=highest).contains(&value) {
+                return Err(CoherentSpecError { key, value, lowest, highest });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{ConverterBits, datasheet::DriveLaw, mock::OrnsteinUhlenbeck};
 ///
 /// Those without a kind in their name are LCOS. Programming error (rms of read less target, read-out noise removed,
 /// of full scale) after the ordinary calibration, mean over chips: `incoherent-16x16` (and `-lcos-`) 1.20 %, as in
-/// Taniguchi et al., OECC/PSC 2025; 8x8 1.18 %; 32x32 1.23 %; 64x64 1.25 %; MZI 0.85 %; ring 1.05 %.
+/// Taniguchi et al., OECC/PSC 2025; 8x8 1.17 %; 32x32 1.23 %; 64x64 1.25 %; MZI 0.85 %; ring 1.03 %.
 pub const PRESETS: &[&str] = &[
     "incoherent-8x8",
     "incoherent-16x16",
@@ -46,7 +46,7 @@ fn lcos(size: usize) -> IncoherentSpec {
             exponent_spread: 0.05,
             crosstalk: 0.005,
             optical_leakage: 0.0055,
-            repeatability_rad: 0.0187,
+            repeatability_rad: 0.0185,
             phase_per_kelvin: 0.01,
             ..common()
         },
