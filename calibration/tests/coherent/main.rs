@@ -1,7 +1,7 @@
 //! Calibrated coherent processors against the simulated chips' hidden truth.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-mod coherent_support;
+mod support;
 
 use alora_calibration::{
     CalibrateError, Calibration, CalibrationPlan, CoherentCalibration, CoherentError, EncodeError, Learned,
@@ -11,10 +11,10 @@ use alora_drivers::{
     ConverterBits, DataSheet, PhotonicBackend,
     mock::{CoherentMock, CoherentSpec, Fault, Script, ScriptedFault, Spec, coherent::CoherentPhysics},
 };
-use coherent_support::{ProgrammingError, calibrated, programming_error, random_target};
 use ndarray::{Array1, Array2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use support::{ProgrammingError, calibrated, programming_error, random_target};
 
 fn preset(name: &str) -> CoherentSpec {
     match Spec::preset(name) {
