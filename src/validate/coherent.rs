@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Case,
-    random::{largest, rms},
+    random::{STANDARD_ERRORS, largest, rms},
 };
 use crate::error::Error;
 
@@ -38,6 +38,7 @@ pub(super) fn cases(runtime: &Handle) -> Result<Vec<Case>, Error> {
         cases.push(quantisation(bits, &phases, published));
     }
     cases.push(runtime.block_on(loss())?);
+    cases.push(runtime.block_on(oscillator())?);
     Ok(cases)
 }
 
@@ -107,7 +108,7 @@ fn quantisation(bits: u8, phases: &[f64], published: f64) -> Case {
         })
         .collect();
     Case::within(
-        format!("rms phase error of a {bits}-bit DAC, 0 to 10.8 V, Vπ = 4.36 V"),
+        format!("rms phase error by a DAC of {bits} bits, 0 to 10.8 V, Vπ = 4.36 V"),
         "(2π/Vπ)·ΔV/√12, published figure; its rounding, and 1 % for the last, partial step",
         1e3 * rms(&errors),
         published,
@@ -118,6 +119,26 @@ fn quantisation(bits: u8, phases: &[f64], published: f64) -> Case {
 
 fn wrapped(phase: f64) -> f64 {
     (phase + PI).rem_euclid(TAU) - PI
+}
+
+/// Phase walk of the local oscillator, as the reference channel shows it from shot to shot.
+async fn oscillator() -> Result<Case, Error> {
+    const SHOTS: usize = 20_000;
+    let walking = CoherentPhysics { lo_phase: 0.01, ..CoherentPhysics::IDEAL };
+    let mut chip = CoherentMock::new(bench(8, walking), 1, Script::default());
+    let counts = chip.execute(&InputBatch(Array2::zeros((SHOTS, 2))), 1).await?.counts;
+    let reference: Vec<Complex64> = (0..SHOTS)
+        .map(|shot| Complex64::new(f64::from(counts[(0, shot, 4)]), f64::from(counts[(0, shot, 5)])))
+        .collect();
+    let steps: Vec<f64> = reference.windows(2).map(|pair| (pair[1] / pair[0]).arg()).collect();
+    Ok(Case::within(
+        "Local oscillator: rms phase step from shot to shot, at the reference channel",
+        "random walk of 10 mrad given; 4 standard errors σ/√2n, n = 20 000",
+        1e3 * rms(&steps),
+        10.0,
+        STANDARD_ERRORS * 10.0 / (2.0 * SHOTS as f64).sqrt(),
+    )
+    .in_unit("mrad"))
 }
 
 async fn loss() -> Result<Case, Error> {

@@ -69,3 +69,44 @@ pub(super) fn in_parallel<T: Send>(
         None => Ok(done.into_iter().flatten().collect()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use alora_calibration::Silent;
+
+    use super::*;
+
+    struct Impatient;
+
+    impl Observer for Impatient {
+        fn on(&mut self, _event: Event) {}
+
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+
+    fn numbers(count: u64) -> Vec<Job<u64>> {
+        (0..count).map(|index| Box::new(move || Ok(index)) as Job<u64>).collect()
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_jobs() {
+        let results = in_parallel("numbers", numbers(200), &mut Silent).unwrap();
+        assert_eq!(results, (0..200).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_error_ends_the_work_and_is_returned() {
+        let mut jobs = numbers(3);
+        jobs[1] = Box::new(|| Err(Error::OutOfSpec("broken".to_owned())));
+        assert_eq!(in_parallel("numbers", jobs, &mut Silent).unwrap_err().to_string(), "broken");
+    }
+
+    #[test]
+    fn an_operator_who_wants_to_stop_is_heard() {
+        let stopped = in_parallel("numbers", numbers(50), &mut Impatient);
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+    }
+}

@@ -27,7 +27,7 @@ pub(super) fn cases(runtime: &Handle) -> Result<Vec<Case>, Error> {
         tally.presets += 1;
     }
     let Tally { presets, frames, .. } = tally;
-    let contract = "contract of the backend: the whole frame is refused, nothing is clipped; a count, so ± 0";
+    let contract = "contract of the backend: refused whole, nothing clipped; a count, so ± 0";
     let case = |claim: String, count: usize| Case::within(claim, contract, count as f64, 0.0, 0.0);
     Ok(vec![
         case(

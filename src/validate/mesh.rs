@@ -24,15 +24,15 @@ const SIGMA: f64 = 0.005;
 /// The decomposition is exact for every kind of target.
 pub(super) fn decomposition(_: &Handle) -> Result<Vec<Case>, Error> {
     let kinds: [(&str, fn(usize, &mut ChaCha8Rng) -> Array2<Complex64>); 4] = [
-        ("random unitary", unitary),
-        ("random orthogonal", orthogonal),
-        ("identity", |modes, _| Array2::eye(modes)),
-        ("random permutation", permutation),
+        ("a random unitary matrix", unitary),
+        ("a random orthogonal matrix", orthogonal),
+        ("the identity", |modes, _| Array2::eye(modes)),
+        ("a random permutation", permutation),
     ];
     let mut cases: Vec<Case> = kinds
         .iter()
         .map(|(kind, make)| {
-            exact(&format!("Clements decomposition of a {kind} matrix, N = 2 … 64"), |modes, rng| {
+            exact(&format!("Clements decomposition of {kind}, N = 2 … 64"), |modes, rng| {
                 let target = make(modes, rng);
                 difference(&follow_ideal(&decompose(target.view())), &target)
             })
@@ -85,8 +85,20 @@ fn reachable_split() -> Vec<Case> {
     let (least, most) = bar.iter().fold((1.0_f64, 0.0_f64), |(l, m), &p| (l.min(p), m.max(p)));
     let law = "Hamerly, `crossing.py` of QPG-MIT/meshes, at α = 0.1, β = 0.04; rounding";
     vec![
-        Case::within("Least bar power of an interferometer is sin²(α + β)", law, least, 0.019_470, 1e-6),
-        Case::within("Greatest bar power of an interferometer is cos²(α − β)", law, most, 0.996_404, 1e-6),
+        Case::within(
+            "Least bar power of an interferometer is sin²(α + β)",
+            law,
+            least,
+            0.14_f64.sin().powi(2),
+            1e-12,
+        ),
+        Case::within(
+            "Greatest bar power of an interferometer is cos²(α − β)",
+            law,
+            most,
+            0.06_f64.cos().powi(2),
+            1e-12,
+        ),
     ]
 }
 

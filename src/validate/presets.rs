@@ -21,16 +21,17 @@ const PAPER_COHERENT: f64 = 1.3;
 
 /// Presets and numbers of chips.
 const PRESETS: &[(&str, u64)] = &[
-    ("coherent-8x8", 20),
-    ("coherent-16x16", 1),
     ("incoherent-16x16", 20),
-    ("incoherent-64x64", 1),
-    ("incoherent-32x32", 2),
-    ("incoherent-8x8", 4),
-    ("incoherent-mzi-16x16", 4),
-    ("incoherent-ring-16x16", 4),
-    ("coherent-homodyne-8x8", 2),
-    ("coherent-4x4", 4),
+    ("coherent-8x8", 20),
+    ("incoherent-8x8", 8),
+    ("incoherent-32x32", 4),
+    ("incoherent-64x64", 2),
+    ("incoherent-mzi-16x16", 8),
+    ("incoherent-ring-16x16", 8),
+    ("coherent-4x4", 8),
+    ("coherent-homodyne-8x8", 8),
+    ("coherent-16x16", 4),
+    ("coherent-32x32", 2),
 ];
 
 /// One chip: calibrated, measured, fitted. In % of full scale.
@@ -75,7 +76,7 @@ pub(super) fn cases(chips: &[Chip]) -> Vec<Case> {
         let (limit, reason) = limit(preset);
         cases.push(
             Case::at_most(
-                format!("`{preset}`: σ of the programming error, mean of {count} chip(s)"),
+                format!("`{preset}`: σ of the programming error, mean of {count} chips"),
                 reason,
                 mean(&sigmas),
                 limit,
