@@ -30,12 +30,12 @@ const OUTPUT_PHASE: usize = 8;
 
 pub(super) fn cases(runtime: &Handle) -> Result<Vec<Case>, Error> {
     let mut cases = Vec::new();
-    for (bits, published) in [(8, 17.6), (10, 4.4), (12, 1.1)] {
+    for (bits, expected) in [(8, 17.6), (10, 4.4), (12, 1.1)] {
         let phases = runtime.block_on(phases(bits))?;
         if bits == 8 {
             cases.push(phase_law(&phases));
         }
-        cases.push(quantisation(bits, &phases, published));
+        cases.push(quantisation(bits, &phases, expected));
     }
     cases.push(runtime.block_on(loss())?);
     cases.push(runtime.block_on(oscillator())?);
@@ -97,7 +97,7 @@ fn phase_law(phases: &[f64]) -> Case {
 }
 
 /// What is lost when phases uniform in `[0, 2π)` are asked of a DAC linear in voltage.
-fn quantisation(bits: u8, phases: &[f64], published: f64) -> Case {
+fn quantisation(bits: u8, phases: &[f64], expected: f64) -> Case {
     const ASKED: usize = 20_000;
     let step = V_MAX / (phases.len() as f64 - 1.0);
     let errors: Vec<f64> = (0..ASKED)
@@ -109,10 +109,10 @@ fn quantisation(bits: u8, phases: &[f64], published: f64) -> Case {
         .collect();
     Case::within(
         format!("rms phase error by a DAC of {bits} bits, 0 to 10.8 V, Vπ = 4.36 V"),
-        "(2π/Vπ)·ΔV/√12, published figure; its rounding, and 1 % for the last, partial step",
+        "(2π/Vπ)·ΔV/√12, rounded to 0.1 mrad; and 1 % for the last, partial step",
         1e3 * rms(&errors),
-        published,
-        0.05 + 0.01 * published,
+        expected,
+        0.05 + 0.01 * expected,
     )
     .in_unit("mrad")
 }

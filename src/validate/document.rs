@@ -60,7 +60,8 @@ fn number(value: f64, significant: i32, resolution: f64, unit: &str) -> String {
     let text = if magnitude < 1e9 && value.fract() == 0.0 {
         format!("{value:.0}")
     } else if !(1e-3..1e5).contains(&magnitude) {
-        let text = format!("{value:.3e}");
+        let digits = (significant - 1).max(0) as usize;
+        let text = format!("{value:.digits$e}");
         let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
         format!("{}e{power}", trimmed(mantissa))
     } else {

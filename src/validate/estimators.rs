@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// Residuals of one sample, as in the published comparison: a 16 × 16 matrix programmed once.
+/// Residuals of one sample, as in the simulation they are compared with: a 16 × 16 matrix programmed once.
 const RESIDUALS: usize = 256;
 const SAMPLES: u64 = 2000;
 
@@ -62,10 +62,10 @@ fn estimators() -> Vec<Case> {
         sample
     });
     let tails = Estimates::of(|rng| student_t5(RESIDUALS, rng));
-    let published = "published comparison at n = 256; 4 standard errors and ± 0.005 of its rounding";
+    let simulated = "independent simulation, n = 256; 4 standard errors and ± 0.005 of its rounding";
     let average = |claim: &str, values: &[f64], expected: f64| {
         let error = (variance(values) / values.len() as f64).sqrt();
-        Case::within(claim, published, mean(values), expected, rounded_up(STANDARD_ERRORS * error) + 0.005)
+        Case::within(claim, simulated, mean(values), expected, rounded_up(STANDARD_ERRORS * error) + 0.005)
     };
     let fits = (gaussian.histogram.len() + outliers.histogram.len() + tails.histogram.len()) as f64;
     vec![
@@ -73,7 +73,7 @@ fn estimators() -> Vec<Case> {
         average("Gaussian residuals: histogram σ over σ", &gaussian.histogram, 0.999),
         Case::within(
             "Gaussian residuals: variance of the histogram σ over that of the likelihood σ",
-            "published comparison at n = 256: 2.4 times the data; 4 standard errors √(4/samples)",
+            "independent simulation, n = 256: 2.4 times the data; 4 standard errors √(4/samples)",
             variance(&gaussian.histogram) / variance(&gaussian.likelihood),
             2.4,
             STANDARD_ERRORS * 2.4 * (4.0 / SAMPLES as f64).sqrt(),
@@ -81,7 +81,7 @@ fn estimators() -> Vec<Case> {
         average("2 % of residuals at ± 10 σ: likelihood σ over core σ", &outliers.likelihood, 1.68),
         average("2 % of residuals at ± 10 σ: MAD σ over core σ", &outliers.mad, 1.02),
         Case {
-            against: "published comparison at n = 256: 1.00 to 1.09 by the rule for the bins; here outliers have bins of \
+            against: "independent simulation, n = 256: 1.00 to 1.09 by the rule for the bins; here outliers have bins of \
                       their own: 1.00; 4 standard errors and ± 0.005 of its rounding"
                 .to_owned(),
             ..average("2 % of residuals at ± 10 σ: histogram σ over core σ", &outliers.histogram, 1.0)
@@ -124,7 +124,7 @@ fn normality() -> Vec<Case> {
         .in_unit("%"),
         Case::within(
             "Anderson–Darling at 5 % rejects Student t with 5 degrees",
-            "published power 0.83 at n = 256; 4 binomial standard errors, 1000 samples, and half its last digit",
+            "independent simulation: 0.83 at n = 256; 4 binomial standard errors, 1000 samples, and half its last digit",
             rejected(1000, student_t5),
             83.0,
             STANDARD_ERRORS * binomial(0.83, 1000) + 0.5,

@@ -113,10 +113,10 @@ fn chi_square() -> Vec<Case> {
             [("Lower", found[0], low), ("Upper", found[1], high)].map(|(end, found, table)| {
                 Case::within(
                     format!("{end} end of the 95 % interval of σ over σ, n = {n}"),
-                    "table of chi-square, n − 1 degrees; one unit of its last digit",
+                    "table of chi-square, n − 1 degrees; half of its last digit",
                     found,
                     table,
-                    1e-3,
+                    5e-4,
                 )
             })
         })

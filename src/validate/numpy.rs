@@ -82,7 +82,7 @@ pub(super) fn cases(_: &Handle) -> Result<Vec<Case>, Error> {
     ];
     Ok(rows
         .map(|(claim, call, measured, expected)| {
-            let claim = format!("{claim} of fixed readings: relative difference from numpy's {expected:.6e}");
+            let claim = format!("{claim} of fixed readings: relative difference from numpy's {expected:.7}");
             Case::at_most(
                 claim,
                 format!("`{call}`; 1e-9, as two programs differ in sums and in Φ"),
