@@ -106,19 +106,25 @@ fn stuck() -> Result<Vec<Case>, Error> {
 
 /// Factors of the 95 % interval of a σ from `n` values about their mean.
 fn chi_square() -> Vec<Case> {
-    [(64, 0.852, 1.211), (256, 0.920, 1.095), (1024, 0.959, 1.045), (4096, 0.979, 1.022)]
-        .into_iter()
-        .flat_map(|(n, low, high)| {
-            let found = sigma_ci95(1.0, f64::from(n) - 1.0);
-            [("Lower", found[0], low), ("Upper", found[1], high)].map(|(end, found, table)| {
-                Case::within(
-                    format!("{end} end of the 95 % interval of σ over σ, n = {n}"),
-                    "table of chi-square, n − 1 degrees; half of its last digit",
-                    found,
-                    table,
-                    5e-4,
-                )
-            })
+    // scipy 1.17.1. Rounded tables agree but for one digit: 0.959 is found for n = 1024.
+    [
+        (64, 0.851_797_573, 1.211_120_348),
+        (256, 0.920_230_562, 1.095_029_272),
+        (1024, 0.958_486_941, 1.045_299_657),
+        (4096, 0.978_805_612, 1.022_139_28),
+    ]
+    .into_iter()
+    .flat_map(|(n, low, high)| {
+        let found = sigma_ci95(1.0, f64::from(n) - 1.0);
+        [("Lower", found[0], low), ("Upper", found[1], high)].map(|(end, found, expected)| {
+            Case::within(
+                format!("{end} end of the 95 % interval of σ over σ, n = {n}"),
+                "`sqrt(d/scipy.stats.chi2.ppf(p, d))`, d = n − 1; two programs agree to 1e-6",
+                found,
+                expected,
+                1e-6,
+            )
         })
-        .collect()
+    })
+    .collect()
 }
