@@ -26,7 +26,7 @@ pub fn document(sections: &[Section]) -> String {
 }
 
 fn row(case: &Case) -> String {
-    format!("{} {} | {} |\n", key(case), number(case.measured, case.unit), tail(case))
+    format!("{} {} | {} |\n", key(case), number(case.measured, 4, resolution(case), case.unit), tail(case))
 }
 
 /// What of a row must not change at all: before and after the measured value.
@@ -35,28 +35,47 @@ fn key(case: &Case) -> String {
 }
 
 fn tail(case: &Case) -> String {
-    let expected = number(case.expected, case.unit);
+    let expected = number(case.expected, 4, resolution(case), case.unit);
     let (expected, tolerance) = match case.tolerance {
-        Tolerance::Within(distance) => (expected, format!("± {}", number(distance, case.unit))),
+        Tolerance::Within(distance) => (expected, format!("± {}", number(distance, 2, 0.0, case.unit))),
         Tolerance::AtMost => (format!("≤ {expected}"), "–".to_owned()),
         Tolerance::AtLeast => (format!("≥ {expected}"), "–".to_owned()),
     };
     format!("{expected} | {tolerance} | {}", if case.passed() { "pass" } else { "**FAIL**" })
 }
 
-/// Four significant digits; very small and very large values with an exponent.
-fn number(value: f64, unit: &str) -> String {
+/// A tenth of the tolerance, which the value must show.
+fn resolution(case: &Case) -> f64 {
+    match case.tolerance {
+        Tolerance::Within(distance) => 0.1 * distance,
+        Tolerance::AtMost | Tolerance::AtLeast => 0.0,
+    }
+}
+
+/// `significant` digits, or as many as show `resolution` (0: any will do); whole numbers in full, very small and
+/// very large values with an exponent.
+fn number(value: f64, significant: i32, resolution: f64, unit: &str) -> String {
     let magnitude = value.abs();
-    let text = if magnitude == 0.0 {
-        "0".to_owned()
+    let exponent = |x: f64| x.log10().floor() as i32;
+    let text = if magnitude < 1e9 && value.fract() == 0.0 {
+        format!("{value:.0}")
     } else if !(1e-3..1e5).contains(&magnitude) {
-        format!("{value:.3e}")
+        let digits = (significant - 1).max(0) as usize;
+        let text = format!("{value:.digits$e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        format!("{}e{power}", trimmed(mantissa))
     } else {
-        let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
-        let text = format!("{value:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        let own = significant - 1 - exponent(magnitude);
+        let asked = if resolution > 0.0 { -exponent(resolution) } else { own };
+        let digits = own.max(asked).max(0) as usize;
+        trimmed(&format!("{value:.digits$}")).to_owned()
     };
     if unit.is_empty() { text } else { format!("{text} {unit}") }
+}
+
+/// Without zeros at the end of the fraction.
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// Why `stored` no longer says what `sections` found; `None` when it does.
