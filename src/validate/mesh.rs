@@ -16,6 +16,8 @@ use crate::error::Error;
 
 /// Rounding of N² products of numbers below 1 at N = 64 is 64² · 2.2e-16 = 9e-13.
 const EXACT: f64 = 1e-12;
+/// Makes a unitary target of so many modes.
+type Target = fn(usize, &mut ChaCha8Rng) -> Array2<Complex64>;
 /// Mesh sizes at which the laws of errors are tried.
 const SIZES: [usize; 3] = [16, 32, 64];
 /// Phase or splitter error, radians: small enough that N·σ² ≪ 1 at N = 64.
@@ -23,7 +25,7 @@ const SIGMA: f64 = 0.005;
 
 /// The decomposition is exact for every kind of target.
 pub(super) fn decomposition(_: &Handle) -> Result<Vec<Case>, Error> {
-    let kinds: [(&str, fn(usize, &mut ChaCha8Rng) -> Array2<Complex64>); 4] = [
+    let kinds: [(&str, Target); 4] = [
         ("a random unitary matrix", unitary),
         ("a random orthogonal matrix", orthogonal),
         ("the identity", |modes, _| Array2::eye(modes)),
