@@ -296,12 +296,12 @@ async fn failure(fault: Fault) -> String {
 
 #[tokio::test]
 async fn a_dead_detector_is_an_error_that_names_its_row() {
-    insta::assert_snapshot!(failure(Fault::DeadDetector { output: 4 }).await, @"mock-incoherent-lcos-16x16-3: detector row 4 sees no element of its row respond, while other rows do; check its detector and amplifier");
+    insta::assert_snapshot!(failure(Fault::DeadDetector { output: 4 }).await, @"mock-lcos-16x16-0003: detector row 4 sees no element of its row respond, while other rows do; check its detector and amplifier");
 }
 
 #[tokio::test]
 async fn a_chip_without_light_is_an_error_that_says_so() {
-    insta::assert_snapshot!(failure(Fault::LaserDrop { fraction: 0.0 }).await, @"mock-incoherent-lcos-16x16-3: the elements' response is 0.1 % of the data sheet's; check that the laser is on and coupled, then calibrate again");
+    insta::assert_snapshot!(failure(Fault::LaserDrop { fraction: 0.0 }).await, @"mock-lcos-16x16-0003: the elements' response is 0.1 % of the data sheet's; check that the laser is on and coupled, then calibrate again");
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ fn another_schema_is_said() {
 fn a_shape_that_the_text_does_not_say_is_said() {
     let folder = saved();
     edit(&folder, "cols = 4", "cols = 5");
-    insta::assert_snapshot!(read_error(&folder), @"a.npz: array `targets` has shape [2, 2, 4], the text of the record says [2, 2, 5]; restore the file as it was written, or measure again");
+    insta::assert_snapshot!(read_error(&folder), @"a.npz: array `target` has shape [2, 2, 4], the text of the record says [2, 2, 5]; restore the file as it was written, or measure again");
 }
 
 #[test]
