@@ -3,7 +3,11 @@
 //! `execute` takes 2 000 input vectors through a programmed chip: input converters, optics, every noise source,
 //! amplifier and ADC. The baseline `dot` is the bare product of the same matrices in f64. Quote the ratio of the
 //! medians: machines differ, and the ratio much less.
-#![allow(missing_docs, clippy::unwrap_used, reason = "criterion's macros; a benchmark stops at the first failure")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros; a benchmark stops at the first failure"
+)]
 
 use std::{
     future::Future,
