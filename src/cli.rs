@@ -34,7 +34,9 @@ pub fn main() -> process::ExitCode {
         Err(error) => return report(&Error::Input { path: "the runtime".into(), reason: error.to_string() }),
     };
     runtime.spawn(watch_for_interrupts(Arc::clone(&interrupted)));
-    match runtime.block_on(commands::execute(cli.command, &mut Progress::new(interrupted))) {
+    // Progress ends here, so that no bar is drawn over the error.
+    let outcome = runtime.block_on(commands::execute(cli.command, &mut Progress::new(interrupted)));
+    match outcome {
         Ok(()) => process::ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
@@ -44,6 +46,10 @@ pub fn main() -> process::ExitCode {
 async fn watch_for_interrupts(interrupted: Arc<AtomicBool>) {
     while tokio::signal::ctrl_c().await.is_ok() {
         if interrupted.swap(true, Ordering::Relaxed) {
+            #[expect(clippy::print_stderr, reason = "the command line's own output")]
+            {
+                eprintln!("left at once: the processor was not parked");
+            }
             process::exit(ExitCode::Interrupted as i32);
         }
         #[expect(clippy::print_stderr, reason = "the command line's own output")]

@@ -31,11 +31,11 @@ pub enum Error {
     #[error(transparent)]
     Figure(#[from] FigureError),
     #[error(transparent)]
-    Finetune(#[from] FinetuneError),
+    Finetune(FinetuneError),
     #[error("calibration failed")]
     Calibrate(#[from] CalibrateError),
     #[error("measurement failed")]
-    Measure(#[from] MeasureError),
+    Measure(#[source] MeasureError),
     #[error(transparent)]
     Processor(#[from] ProcessorError),
     #[error(transparent)]
@@ -58,6 +58,24 @@ pub enum Error {
     /// The operator pressed Ctrl-C.
     #[error("interrupted; the processor is parked, and the files written so far are whole")]
     Interrupted,
+}
+
+impl From<FinetuneError> for Error {
+    fn from(error: FinetuneError) -> Self {
+        match error {
+            FinetuneError::Interrupted => Self::Interrupted,
+            other => Self::Finetune(other),
+        }
+    }
+}
+
+impl From<MeasureError> for Error {
+    fn from(error: MeasureError) -> Self {
+        match error {
+            MeasureError::Interrupted => Self::Interrupted,
+            other => Self::Measure(other),
+        }
+    }
 }
 
 /// Exit codes of the `alora` command.

@@ -56,6 +56,11 @@ fn a_value_out_of_range_is_named_with_file_key_value_and_what_is_allowed() {
         ("[figures]\nsigma_percent = [1.0, -2.0]\n", ["figures.sigma_percent[1]", "-2", "0 to 100"]),
         ("[processor.physics]\nmagic = 1.0\n", ["processor.physics", "magic", "expected one of"]),
         ("seed = \"x\"\n", ["seed", "string", "lab.toml"]),
+        ("[error_model]\nlaw = \"empirical\"\n", ["finetune.sampling", "per_execution", "per_step"]),
+        (
+            "[[processor.script]]\nfrom_execution = 0\nfault = \"dead_detector\"\noutput = 99\n",
+            ["processor.script[0].output", "= 99", "0 to 15"],
+        ),
     ] {
         let lab = config(&folder, text);
         let message = refused(&["run", &lab], folder.path());

@@ -53,6 +53,22 @@ pub enum ErrorLaw {
 }
 
 impl ErrorLaw {
+    /// What is wrong with the values of the law, if anything.
+    fn defect(&self) -> Option<String> {
+        match self {
+            Self::Gaussian { sigma } => (!is_spread(*sigma)).then(|| not_a_spread("law.sigma", *sigma)),
+            Self::StateDependent { a, b, c } => [("law.a", *a), ("law.b", *b), ("law.c", *c)]
+                .into_iter()
+                .find(|(_, value)| !value.is_finite())
+                .map(|(key, value)| not_finite(key, value)),
+            Self::Empirical { residuals } => residuals
+                .iter()
+                .enumerate()
+                .find(|(_, value)| !value.is_finite())
+                .map(|(index, value)| not_finite(&format!("law.residuals[{index}]"), *value)),
+        }
+    }
+
     /// Variance of δW at the weight `w` (both in units of the reference).
     #[must_use]
     pub fn variance_at(&self, w: f64) -> f64 {
@@ -64,6 +80,18 @@ impl ErrorLaw {
             }
         }
     }
+}
+
+fn is_spread(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
+}
+
+fn not_a_spread(key: &str, value: f64) -> String {
+    format!("`{key}` is {value}, expected a finite number, 0 or more; fit the record again")
+}
+
+fn not_finite(key: &str, value: f64) -> String {
+    format!("`{key}` is {value}, expected a finite number; fit the record again")
 }
 
 /// Error model of a processor, as fine-tuning takes it.
@@ -89,9 +117,17 @@ impl ErrorModel {
     /// Reads a model from TOML.
     ///
     /// # Errors
-    /// A missing or malformed file, or one of another schema.
+    /// A missing or malformed file, one of another schema, or a value that no spread can have.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        read_toml(path, Self::SCHEMA)
+        let model: Self = read_toml(path, Self::SCHEMA)?;
+        match model
+            .law
+            .defect()
+            .or_else(|| (!is_spread(model.sigma)).then(|| not_a_spread("sigma", model.sigma)))
+        {
+            Some(reason) => Err(StoreError::Malformed { path: path.to_owned(), reason }),
+            None => Ok(model),
+        }
     }
 
     /// Writes the model as TOML.

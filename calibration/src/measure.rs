@@ -82,6 +82,9 @@ pub enum MeasureError {
     /// The processor did not do what was asked.
     #[error(transparent)]
     Processor(#[from] ProcessorError),
+    /// The operator wants to stop; nothing was recorded.
+    #[error("interrupted")]
+    Interrupted,
     /// A reading is not a number.
     #[error(
         "{processor}: programming {programming}, repeat {repeat}: the weight read at {cell} is {value}; nothing was recorded. Calibrate the processor again and look for a dead input or detector"
@@ -131,6 +134,9 @@ pub async fn measure(
             unreachable: programmed.unreachable,
         });
         observer.on(Event::Step);
+        if observer.interrupted() {
+            return Err(MeasureError::Interrupted);
+        }
     }
     processor.park().await?;
     notes(&record, observer);

@@ -65,7 +65,13 @@ impl Npz {
 
     /// The array of that name as float64.
     pub(crate) fn array(&mut self, name: &str) -> Result<ArrayD<f64>, StoreError> {
-        let names = self.names();
+        let names = match self.reader.names() {
+            Ok(names) => names,
+            Err(error) => {
+                let reason = explain(name, &error);
+                return Err(StoreError::Malformed { path: self.path.clone(), reason });
+            }
+        };
         if !names.iter().any(|found| found == name) {
             let reason =
                 format!("there is no array `{name}`; found {}. Save it under that name", listed(&names));

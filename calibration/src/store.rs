@@ -37,8 +37,8 @@ pub enum StoreError {
         /// What was found, what was expected, what to do.
         reason: String,
     },
-    /// Written by another version of the format.
-    #[error("{}: schema is `{found}`, this version of alora reads `{expected}`; make the file again with this version", path.display())]
+    /// Written by another version of the format, or a file of another kind.
+    #[error("{}: {}", path.display(), other_schema(found, expected))]
     Schema {
         /// File.
         path: PathBuf,
@@ -47,6 +47,32 @@ pub enum StoreError {
         /// Schema understood.
         expected: &'static str,
     },
+}
+
+/// What to do differs: another version is made again, a wrong file is exchanged.
+fn other_schema(found: &str, expected: &str) -> String {
+    let kind = |schema: &str| schema.split('/').next().unwrap_or_default().to_owned();
+    if kind(found) == kind(expected) {
+        format!(
+            "schema is `{found}`, this version of alora reads `{expected}`; make the file again with this version"
+        )
+    } else {
+        format!(
+            "schema is `{found}`, expected `{expected}`; this is a file of another kind, give the right one"
+        )
+    }
+}
+
+/// The place and cause of a TOML error on one line.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().lines().collect::<Vec<_>>().join(" ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let line = 1 + before.matches('\n').count();
+            format!("line {line}: {reason}; the file is truncated or was changed, make it again")
+        }
+        None => format!("{reason}; the file is truncated or was changed, make it again"),
+    }
 }
 
 /// Writes `path` by way of a temporary file beside it, synced and renamed, so that it is whole or absent.
@@ -97,7 +123,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, schema: &'static str) -> Resu
     let text =
         fs::read_to_string(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
     let malformed = |reason: String| StoreError::Malformed { path: path.to_owned(), reason };
-    let table: toml::Table = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| malformed(one_line(&text, &error)))?;
     let found = match table.get("schema") {
         Some(toml::Value::String(found)) => found.clone(),
         _ => return Err(malformed(format!("there is no `schema` key; expected `schema = \"{schema}\"`"))),
@@ -105,5 +131,8 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, schema: &'static str) -> Resu
     if found != schema {
         return Err(StoreError::Schema { path: path.to_owned(), found, expected: schema });
     }
-    table.try_into().map_err(|error: toml::de::Error| malformed(error.to_string()))
+    table.try_into().map_err(|error: toml::de::Error| {
+        let place = error.to_string().lines().collect::<Vec<_>>().join(" ");
+        malformed(format!("{}; the file is truncated or was changed, make it again", place.trim_end()))
+    })
 }

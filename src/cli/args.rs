@@ -45,7 +45,7 @@ pub(crate) struct Stage {
     #[command(flatten)]
     pub(crate) output: Output,
     /// Master seed, in place of the configuration's.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }
 
@@ -102,8 +102,11 @@ pub(crate) struct Deploy {
 /// `alora verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    #[command(flatten)]
-    pub(crate) stage: Stage,
+    /// Run configuration (TOML).
+    pub(crate) config: PathBuf,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Calibration of the connected processor.
     #[arg(long)]
     pub(crate) calibration: PathBuf,
@@ -121,6 +124,14 @@ pub(crate) struct Validate {
     /// Write nothing; fail when a case fails or the document is out of date.
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// TOML holds integers up to 2⁶³ − 1, and the manifest keeps the seed.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse::<u64>()
+        .ok()
+        .filter(|seed| *seed <= i64::MAX as u64)
+        .ok_or_else(|| format!("a seed is a whole number from 0 to {}", i64::MAX))
 }
 
 fn law(name: &str) -> Result<LawChoice, String> {

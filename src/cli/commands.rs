@@ -41,10 +41,20 @@ struct Prepared {
 
 impl Prepared {
     fn new(stage: &Stage) -> Result<Self, Error> {
+        let config = Self::config(stage)?;
+        Self::open(stage, config)
+    }
+
+    fn config(stage: &Stage) -> Result<Config, Error> {
         let mut config = config::load(&stage.config)?;
         if let Some(seed) = stage.seed {
             config.seed = seed;
         }
+        Ok(config)
+    }
+
+    /// Makes the folder: to be called once everything that was given has been read and fits.
+    fn open(stage: &Stage, config: Config) -> Result<Self, Error> {
         let created = now();
         let mut folder = RunFolder::create(&folder_for(&stage.output, &stage.config, &created))?;
         let command = std::env::args().collect();
@@ -66,12 +76,28 @@ async fn run(arguments: &Stage, observer: &mut dyn Observer) -> Result<(), Error
     report.files = prepared.folder.files().clone();
     let text = json(&report, &path)?;
     alora_calibration::write_atomically(&path, |writer| std::io::Write::write_all(writer, text.as_bytes()))?;
-    if arguments.output.json {
-        show::line(&text)
-    } else {
-        show::run(&report, prepared.folder.root())
+    show::run(&report, prepared.folder.root(), arguments.output.json.then_some(text.as_str()))?;
+    let deployment = &report.deployment;
+    within_specification(
+        deployment.tiles,
+        deployment.verified,
+        deployment.worst_residual,
+        prepared.config.deployment.residual_limit,
+    )
+}
+
+/// Everything is written and shown by now; a script must still not take unverified weights for good ones.
+fn within_specification(tiles: usize, verified: usize, worst: f64, limit: f64) -> Result<(), Error> {
+    if verified == tiles {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::OutOfSpec(format!(
+        "{} of {tiles} tiles are out of specification: the largest residual is {:.2} % of full scale, the limit is \
+         {:.2} %; all files were written. Look at fit.toml for stuck elements, calibrate again, then deploy again",
+        tiles - verified,
+        100.0 * worst,
+        100.0 * limit
+    )))
 }
 
 async fn calibrate(arguments: &Stage, observer: &mut dyn Observer) -> Result<(), Error> {
@@ -98,10 +124,11 @@ fn fit(arguments: &Fit) -> Result<(), Error> {
 
 fn finetune(arguments: &Finetune, observer: &mut dyn Observer) -> Result<(), Error> {
     let model = ErrorModel::read(&arguments.error_model)?;
-    let mut prepared = Prepared::new(&arguments.stage)?;
-    let (backend, _) = stage::connect(&prepared.config)?;
+    let config = Prepared::config(&arguments.stage)?;
+    let (backend, _) = stage::connect(&config)?;
     let (descriptor, simulated) = (backend.descriptor().clone(), model.provenance.simulated);
-    let data = stage::load_data(&prepared.config)?;
+    let data = stage::load_data(&config)?;
+    let mut prepared = Prepared::open(&arguments.stage, config)?;
     let trained = stage::train(&mut prepared.context(observer), &data, &model, &descriptor)?;
     show::training(&trained, simulated, &prepared.folder, arguments.stage.output.json)
 }
@@ -112,9 +139,10 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
         Some(path) => Some(AdapterSet::read(path, &base)?.0),
         None => None,
     };
-    let mut prepared = Prepared::new(&arguments.stage)?;
-    let mut processor = stage::processor_from(&prepared.config, &arguments.calibration)?;
-    let data = stage::load_data(&prepared.config)?;
+    let config = Prepared::config(&arguments.stage)?;
+    let mut processor = stage::processor_from(&config, &arguments.calibration)?;
+    let data = stage::load_data(&config)?;
+    let mut prepared = Prepared::open(&arguments.stage, config)?;
     let merging = prepared.config.deployment.adapters == AdapterMode::Merged;
     let (model, digital) = match adapters {
         Some(adapters) if merging => (adapters.merged(&base)?, None),
@@ -124,11 +152,13 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
     let deployed =
         stage::deploy(&mut context, &mut processor, &model, digital.as_ref(), &data.test, "deployment")
             .await?;
-    show::deployment(&deployed, data.test.len(), &prepared.folder, arguments.stage.output.json)
+    show::deployment(&deployed, data.test.len(), &prepared.folder, arguments.stage.output.json)?;
+    let record = &deployed.record;
+    within_specification(record.tiles(), record.verified(), record.worst_residual(), record.limits.residual)
 }
 
 async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), Error> {
-    let config = config::load(&arguments.stage.config)?;
+    let config = config::load(&arguments.config)?;
     let (record, layers) = DeploymentRecord::read(&arguments.deployment)?;
     let mut processor = stage::processor_from(&config, &arguments.calibration)?;
     let descriptor = processor.descriptor().clone();
@@ -147,7 +177,7 @@ async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), E
         DeployError::Interrupted => Error::Interrupted,
         other => other.into(),
     })?;
-    show::verification(&outcome, &record, descriptor.simulated, arguments.stage.output.json)?;
+    show::verification(&outcome, &record, descriptor.simulated, arguments.json)?;
     if outcome.verified < outcome.tiles {
         return Err(Error::OutOfSpec(format!(
             "{} of {} tiles are out of specification: the largest residual is {:.2} % of full scale at {}, the limit \

@@ -1,6 +1,21 @@
 //! Tables that an operator reads at a glance.
 
+use std::io::{self, Write};
+
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableStyle};
+
+use crate::error::Error;
+
+/// A line on standard output. A reader that left early (`| head`) is no error; a full disk is.
+pub(crate) fn line(text: &str) -> Result<(), Error> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Input {
+            path: "standard output".into(),
+            reason: format!("cannot be written: {error}"),
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// A two-column table under a heading.
 pub(crate) struct Sheet {
@@ -25,12 +40,9 @@ impl Sheet {
         self
     }
 
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self) -> Result<(), Error> {
         let lines: Vec<String> = self.table.lines().map(|line| line.trim_end().to_owned()).collect();
-        #[expect(clippy::print_stdout, reason = "the command line's own output")]
-        {
-            println!("\n{}\n{}", self.heading, lines.join("\n"));
-        }
+        line(&format!("\n{}\n{}", self.heading, lines.join("\n")))
     }
 }
 

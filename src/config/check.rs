@@ -2,10 +2,11 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use alora_drivers::mock::Spec;
+use alora_calibration::LawChoice;
+use alora_drivers::mock::{Fault, Script, Spec};
 
 use super::{AdapterMode, Config};
-use crate::finetune::ConfigError as TrainingRange;
+use crate::finetune::{ConfigError as TrainingRange, Sampling};
 
 /// A value outside its range: dotted key, value, allowed.
 pub(super) type OutOfRange = (String, String, String);
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
         let known = Spec::presets().join(", ");
         return Err(("processor.preset".to_owned(), format!("\"{}\"", processor.preset), known));
     }
+    check_script(config)?;
     within("calibration.sweep_points", calibration.sweep_points, 5..=4096)?;
     within("calibration.repeats", calibration.repeats, 1..=255)?;
     within("measurement.programmings", measurement.programmings, 1..=10_000)?;
@@ -36,6 +38,33 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
     within("data.test_limit", data.test_limit, 1..=usize::MAX)?;
     check_training(config)?;
     check_deployment(config)
+}
+
+/// Faults that the chip cannot have would pass unseen. A processor that cannot be made is refused elsewhere.
+fn check_script(config: &Config) -> Result<(), OutOfRange> {
+    if config.processor.script.0.is_empty() {
+        return Ok(());
+    }
+    let Ok(spec) = config.processor.spec() else { return Ok(()) };
+    let chip = spec.connect(config.processor.chip_seed, Script::default());
+    let descriptor = chip.descriptor();
+    for (index, scripted) in config.processor.script.0.iter().enumerate() {
+        let key = |name: &str| format!("processor.script[{index}].{name}");
+        match scripted.fault {
+            Fault::StuckElement { actuator, code } => {
+                within(&key("actuator"), actuator, 0..=descriptor.limits.len() - 1)?;
+                within(&key("code"), code, 0..=descriptor.limits[actuator])?;
+            }
+            Fault::DeadDetector { output } => within(&key("output"), output, 0..=descriptor.outputs - 1)?,
+            Fault::Saturation { output, gain } => {
+                within(&key("output"), output, 0..=descriptor.outputs - 1)?;
+                within(&key("gain"), gain, 1e-6..=1e6)?;
+            }
+            Fault::TemperatureStep { kelvin } => within(&key("kelvin"), kelvin, -200.0..=200.0)?,
+            Fault::LaserDrop { fraction } => within(&key("fraction"), fraction, 0.0..=1.0)?,
+        }
+    }
+    Ok(())
 }
 
 /// The trainer knows its own ranges.
@@ -59,6 +88,14 @@ fn check_deployment(config: &Config) -> Result<(), OutOfRange> {
         let allowed =
             "\"merged\", as finetune.techniques.lora is false and there is no adapter to keep".to_owned();
         return Err(("deployment.adapters".to_owned(), value, allowed));
+    }
+    if config.error_model.law == LawChoice::Empirical
+        && finetune.techniques.nat
+        && finetune.sampling == Sampling::PerExecution
+    {
+        let value = "\"per_execution\"".to_owned();
+        let allowed = "\"per_step\" or frozen, as error_model.law is \"empirical\"".to_owned();
+        return Err(("finetune.sampling".to_owned(), value, allowed));
     }
     for (index, &sigma) in figures.sigma_percent.iter().enumerate() {
         within(&format!("figures.sigma_percent[{index}]"), sigma, 0.0..=100.0)?;

@@ -41,6 +41,22 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// One line, in the words of an operator rather than of Rust.
 fn one_line(message: &str) -> String {
-    message.lines().collect::<Vec<_>>().join(" ")
+    let mut line = message.lines().collect::<Vec<_>>().join(" ");
+    for (rust, plain) in [
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u8", "expected a whole number from 0 to 255"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected a sequence", "expected a list"),
+    ] {
+        if line.ends_with(rust) {
+            line = line.replace(rust, plain);
+        }
+    }
+    match line.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected a table"),
+        None => line,
+    }
 }

@@ -94,6 +94,9 @@ pub enum FinetuneError {
         /// What the loss became.
         loss: f64,
     },
+    /// The operator wants to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// burn did not give values out.
     #[error("a tensor cannot be read ({reason}); this is a defect of alora, please report it")]
     Tensor {

@@ -79,7 +79,7 @@ impl PretrainConfig {
 /// The same arguments give the same network.
 ///
 /// # Errors
-/// A value outside its range, images of another size, a device that was not compiled in, or a loss that is no longer finite.
+/// A value outside its range, images of another size, a device that was not compiled in, a loss that is no longer finite, or an interruption.
 pub fn pretrain(
     data: &Dataset,
     hidden: &[usize],
@@ -107,6 +107,9 @@ pub fn pretrain(
             }
             done += 1;
             observer.on(Event::Step);
+            if observer.interrupted() {
+                return Err(FinetuneError::Interrupted);
+            }
         }
     }
     observer.on(Event::Finished);

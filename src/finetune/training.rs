@@ -44,7 +44,7 @@ pub struct FinetuneOutcome {
 ///
 /// # Errors
 /// A value outside its range, images that do not fit the network, an error law that cannot be sampled so, a device that was
-/// not compiled in, or a loss that is no longer finite.
+/// not compiled in, a loss that is no longer finite, or an interruption.
 pub fn finetune(
     base: &Mlp,
     data: &Dataset,
@@ -149,6 +149,9 @@ impl Training {
                 sum += loss * batch.len() as f64;
                 done += 1;
                 observer.on(Event::Step);
+                if observer.interrupted() {
+                    return Err(FinetuneError::Interrupted);
+                }
             }
             losses.push(sum / data.len() as f64);
         }

@@ -11,7 +11,7 @@ use alora_calibration::{Provenance, StoreError, write_atomically};
 use ndarray::{Array1, Array2};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::ModelError;
+use super::{Mlp, ModelError};
 
 /// Name, shape, and values in row-major order.
 pub(super) type NamedTensor = (String, Vec<usize>, Vec<f32>);
@@ -76,19 +76,24 @@ impl TensorFile {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let found = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "missing".to_owned());
-        if found("schema") != schema {
+        // PyTorch and numpy write networks without our metadata; names and shapes are checked all the same.
+        let plain = schema == Mlp::SCHEMA && !metadata.contains_key("schema");
+        if !plain && found("schema") != schema {
             return Err(ModelError::Metadata {
                 key: "schema",
                 expected: schema.to_owned(),
                 found: found("schema"),
             });
         }
-        let provenance =
+        let provenance = if plain {
+            unknown_origin()
+        } else {
             serde_json::from_str(&found("provenance")).map_err(|error| ModelError::Metadata {
                 key: "provenance",
                 expected: "the origin of the file as JSON".to_owned(),
                 found: error.to_string(),
-            })?;
+            })?
+        };
         let tensors = file
             .iter()
             .map(|(name, view)| {
@@ -142,6 +147,18 @@ impl TensorFile {
             Some(tensor) => Err(ModelError::Extra { tensor: tensor.to_owned(), what }),
             None => Ok(()),
         }
+    }
+}
+
+/// Origin of a network that somebody brought.
+fn unknown_origin() -> Provenance {
+    Provenance {
+        tool: "unknown".to_owned(),
+        processor: None,
+        kind: None,
+        simulated: false,
+        created: String::new(),
+        seed: 0,
     }
 }
 
@@ -242,7 +259,9 @@ mod tests {
         write_tensors(&path, AdapterSet::SCHEMA, &provenance(), &[], vec![]).unwrap();
         let message = Mlp::read(&path).unwrap_err().to_string();
         assert!(
-            message.contains("schema is `alora.adapters/1`, this version of alora reads `alora.mlp/1`"),
+            message.contains(
+                "schema is `alora.adapters/1`, expected `alora.mlp/1`; this is a file of another kind"
+            ),
             "{message}"
         );
         base().write(&path, &provenance()).unwrap();

@@ -105,7 +105,8 @@ impl Mlp {
     /// Reads a network from safetensors, with its origin.
     ///
     /// # Errors
-    /// A file that cannot be read or is of another schema; a tensor that is missing, extra, mis-shaped or not finite.
+    /// A file that cannot be read or is of another schema (one without schema is read as a network, its origin unknown);
+    /// a tensor that is missing, extra, mis-shaped or not finite.
     pub fn read(path: &Path) -> Result<(Self, Provenance), ModelError> {
         let mut file = TensorFile::read(path, Self::SCHEMA)?;
         let provenance = file.provenance.clone();

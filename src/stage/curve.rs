@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use alora_calibration::{ErrorModel, Event, write_atomically};
+use alora_calibration::{ErrorLaw, ErrorModel, Event, write_atomically};
 use alora_drivers::Descriptor;
 
 use super::{
@@ -56,9 +56,14 @@ pub fn accuracy_figure(
             scaling: context.config.mapping.scaling,
             precision: Some(precision),
             error: None,
-            sampling: Sampling::PerExecution,
+            // Residuals cannot be drawn per execution.
+            sampling: match error.law {
+                ErrorLaw::Empirical { .. } => Sampling::PerStep,
+                _ => Sampling::PerExecution,
+            },
         };
         let adapted = adapted_at(context, data, trained, error, tile, precision)?;
+        context.go_on()?;
         let seed = context.seed(Purpose::Evaluate);
         context.observer.on(Event::Note(format!("accuracy against σ at {bits} bits")));
         let points =
@@ -72,6 +77,7 @@ pub fn accuracy_figure(
         };
         curves.push(Curve { method: "ALoRA", bits, points: points(model, adapters)? });
     }
+    context.go_on()?;
     write_table(context, &curves)?;
     draw(context, trained, error, curves)
 }

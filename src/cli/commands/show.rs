@@ -1,13 +1,16 @@
 //! Results on standard output: a table for people, or one JSON object.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use alora_calibration::{Observer, Sigma};
+use alora_calibration::{FitReport, Observer, Sigma};
 use serde::Serialize;
 
 use super::{super::args::Validate, stage_report};
 use crate::{
-    cli::table::{Sheet, percent, percent_or_dash},
+    cli::table::{Sheet, line, percent, percent_or_dash},
     deploy::{DeploymentRecord, VerificationOutcome},
     error::Error,
     run_folder::RunFolder,
@@ -15,19 +18,15 @@ use crate::{
     validate,
 };
 
-pub(super) fn line(text: &str) {
-    #[expect(clippy::print_stdout, reason = "the command line's own output")]
-    {
-        println!("{text}");
-    }
-}
-
 /// Said once at the head of every table.
 fn origin(simulated: bool) -> &'static str {
     if simulated { "SIMULATED processor" } else { "processor" }
 }
 
-pub(super) fn run(report: &RunReport, folder: &Path) {
+pub(super) fn run(report: &RunReport, folder: &Path, json: Option<&str>) -> Result<(), Error> {
+    if let Some(text) = json {
+        return line(text);
+    }
     let processor = &report.processor;
     let mut sheet = Sheet::new(format!(
         "{} {} ({}, {} × {}, {} bit)",
@@ -39,7 +38,7 @@ pub(super) fn run(report: &RunReport, folder: &Path) {
         processor.bits.actuator
     ));
     sigma_rows(&mut sheet, &report.sigma);
-    sheet.print();
+    sheet.print()?;
 
     let accuracy = &report.accuracy;
     let points = |value: f64| format!("{:+.2} points", 100.0 * (value - accuracy.digital));
@@ -51,7 +50,7 @@ pub(super) fn run(report: &RunReport, folder: &Path) {
             "ALoRA on the processor",
             &[percent(accuracy.alora_on_chip, 2), points(accuracy.alora_on_chip)],
         );
-    sheet.print();
+    sheet.print()?;
 
     let deployment = &report.deployment;
     let parameters = &report.parameters;
@@ -71,7 +70,7 @@ pub(super) fn run(report: &RunReport, folder: &Path) {
         );
     }
     sheet.row("results", format!("{} ({:.0} s)", folder.display(), report.seconds));
-    sheet.print();
+    sheet.print()
 }
 
 fn sigma_rows(sheet: &mut Sheet, sigma: &Sigma) {
@@ -113,8 +112,7 @@ pub(super) fn calibration(measured: &Measured, folder: &RunFolder, json: bool) -
         saturated: measured.record.saturated(),
     };
     if json {
-        line(&stage_report(descriptor.simulated, found, folder)?);
-        return Ok(());
+        return line(&stage_report(descriptor.simulated, found, folder)?);
     }
     let mut sheet =
         Sheet::new(format!("{} {} ({})", origin(descriptor.simulated), descriptor.id, descriptor.kind));
@@ -123,15 +121,22 @@ pub(super) fn calibration(measured: &Measured, folder: &RunFolder, json: bool) -
         .row("random matrices measured", format!("{} × {} reads", found.programmings, found.repeats))
         .row("saturated counts", found.saturated.to_string())
         .row("results", folder.root().display().to_string());
-    sheet.print();
-    Ok(())
+    sheet.print()
 }
 
 pub(super) fn fit(fitted: &Fitted, folder: &RunFolder, json: bool) -> Result<(), Error> {
     let simulated = fitted.report.provenance.simulated;
     if json {
-        line(&stage_report(simulated, &fitted.report, folder)?);
-        return Ok(());
+        #[derive(Serialize)]
+        struct Found<'a> {
+            tool: &'static str,
+            #[serde(flatten)]
+            report: &'a FitReport,
+            files: &'a BTreeMap<String, PathBuf>,
+        }
+        // The report says itself whether it is simulated: a key must not come twice.
+        let found = Found { tool: super::TOOL, report: &fitted.report, files: folder.files() };
+        return line(&super::json(&found, folder.root())?);
     }
     let of = fitted.report.provenance.processor.as_ref();
     let heading = of.map_or_else(|| "your pairs".to_owned(), |id| format!("{} {id}", origin(simulated)));
@@ -139,8 +144,7 @@ pub(super) fn fit(fitted: &Fitted, folder: &RunFolder, json: bool) -> Result<(),
     sigma_rows(&mut sheet, &fitted.report.sigma);
     fitted_rows(&mut sheet, fitted);
     sheet.row("results", folder.root().display().to_string());
-    sheet.print();
-    Ok(())
+    sheet.print()
 }
 
 pub(super) fn training(
@@ -161,10 +165,9 @@ pub(super) fn training(
         losses: trained.outcome.losses.clone(),
     };
     if json {
-        line(&stage_report(simulated, found, folder)?);
-        return Ok(());
+        return line(&stage_report(simulated, found, folder)?);
     }
-    let mut sheet = Sheet::new("fine-tuning");
+    let mut sheet = Sheet::new(format!("fine-tuning against the error of a {}", origin(simulated)));
     let losses: Vec<String> = found.losses.iter().map(|loss| format!("{loss:.4}")).collect();
     sheet
         .row("digital accuracy before", percent(found.digital, 2))
@@ -174,8 +177,7 @@ pub(super) fn training(
         })
         .row("loss, epoch by epoch", losses.join("  "))
         .row("results", folder.root().display().to_string());
-    sheet.print();
-    Ok(())
+    sheet.print()
 }
 
 pub(super) fn deployment(
@@ -204,8 +206,7 @@ pub(super) fn deployment(
             worst_residual: record.worst_residual(),
             layers: &record.layers,
         };
-        line(&stage_report(simulated, found, folder)?);
-        return Ok(());
+        return line(&stage_report(simulated, found, folder)?);
     }
     let mut sheet = Sheet::new(format!("deployment on a {}", origin(simulated)));
     let text = |words: &str| words.to_owned();
@@ -220,11 +221,10 @@ pub(super) fn deployment(
         ];
         sheet.columns(&layer.name, &figures);
     }
-    sheet.print();
+    sheet.print()?;
     let mut sheet = Sheet::new(format!("{images} test images on the processor"));
     sheet.row("accuracy", percent(deployed.accuracy, 2)).row("results", folder.root().display().to_string());
-    sheet.print();
-    Ok(())
+    sheet.print()
 }
 
 pub(super) fn verification(
@@ -242,8 +242,7 @@ pub(super) fn verification(
         }
         let text = serde_json::to_string_pretty(&Found { simulated, outcome })
             .map_err(|error| Error::Input { path: "verification".into(), reason: error.to_string() })?;
-        line(&text);
-        return Ok(());
+        return line(&text);
     }
     let mut sheet = Sheet::new(format!("verification on a {}", origin(simulated)));
     sheet
@@ -252,8 +251,7 @@ pub(super) fn verification(
         .row("rms residual", percent(outcome.residual_rms, 2) + " of full scale")
         .row("largest residual", format!("{} at {}", percent(outcome.worst_residual, 2), outcome.worst_at))
         .row("limit", percent(record.limits.residual, 2));
-    sheet.print();
-    Ok(())
+    sheet.print()
 }
 
 fn fitted_rows(sheet: &mut Sheet, fitted: &Fitted) {
@@ -307,6 +305,5 @@ pub(super) async fn validate(arguments: &Validate, observer: &mut dyn Observer) 
         let failed = failed.join("; ");
         return Err(Error::OutOfSpec(format!("{count} cases, failed: {failed}")));
     }
-    line(&format!("{count} cases pass ({})", arguments.out.display()));
-    Ok(())
+    line(&format!("{count} cases pass ({})", arguments.out.display()))
 }
