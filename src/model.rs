@@ -14,6 +14,15 @@ pub use mlp::{LinearWeights, Mlp};
 /// Why a network, a set of adapters or their file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    /// Adapters would count twice.
+    #[error(
+        "{}: adapters were merged into these weights already; give the base weights with --adapters, or these without",
+        path.display()
+    )]
+    AlreadyMerged {
+        /// File.
+        path: std::path::PathBuf,
+    },
     /// No layer at all.
     #[error("a network needs at least one layer")]
     Empty,

@@ -114,6 +114,13 @@ fn the_stages_pass_files_and_verification_tells_good_from_bad() {
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("belongs to processor") && message.contains("alora calibrate"), "{message}");
 
+    // Adapters would count twice in weights that hold them already.
+    let twice = ["deploy", config, "--adapters", "tuned/adapters.safetensors"];
+    let output = alora(path, &[&twice[..], &deploy[..]].concat()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("merged.safetensors") && message.contains("base weights"), "{message}");
+
     // A record of another schema is refused.
     let record = fs::read_to_string(path.join("lab/record.toml")).unwrap();
     fs::write(path.join("lab/record.toml"), record.replace("alora.record/1", "alora.record/9")).unwrap();

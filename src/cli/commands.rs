@@ -134,10 +134,13 @@ fn finetune(arguments: &Finetune, observer: &mut dyn Observer) -> Result<(), Err
 }
 
 async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Result<(), Error> {
-    let (base, _) = Mlp::read(&arguments.weights)?;
-    let adapters = match &arguments.adapters {
-        Some(path) => Some(AdapterSet::read(path, &base)?.0),
-        None => None,
+    let (base, adapters) = match &arguments.adapters {
+        Some(path) => {
+            let (base, _) = Mlp::read_base(&arguments.weights)?;
+            let (adapters, _) = AdapterSet::read(path, &base)?;
+            (base, Some(adapters))
+        }
+        None => (Mlp::read(&arguments.weights)?.0, None),
     };
     let config = Prepared::config(&arguments.stage)?;
     let mut processor = stage::processor_from(&config, &arguments.calibration)?;
@@ -149,9 +152,16 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
         other => (base, other),
     };
     let mut context = prepared.context(observer);
-    let deployed =
-        stage::deploy(&mut context, &mut processor, &model, digital.as_ref(), &data.test, "deployment")
-            .await?;
+    let deployed = stage::deploy(
+        &mut context,
+        &mut processor,
+        &model,
+        digital.as_ref(),
+        &data.test,
+        "deployment",
+        "on the processor",
+    )
+    .await?;
     show::deployment(&deployed, data.test.len(), &prepared.folder, arguments.stage.output.json)?;
     let record = &deployed.record;
     within_specification(record.tiles(), record.verified(), record.worst_residual(), record.limits.residual)

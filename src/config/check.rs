@@ -6,7 +6,7 @@ use alora_calibration::LawChoice;
 use alora_drivers::mock::{Fault, Script, Spec};
 
 use super::{AdapterMode, Config};
-use crate::finetune::{ConfigError as TrainingRange, Sampling};
+use crate::finetune::{ConfigError as TrainingRange, Sampling, compute_device};
 
 /// A value outside its range: dotted key, value, allowed.
 pub(super) type OutOfRange = (String, String, String);
@@ -76,7 +76,12 @@ fn check_training(config: &Config) -> Result<(), OutOfRange> {
         }
     };
     config.pretrain_config(0).check().map_err(named("pretrain"))?;
-    config.finetune_config(0).check().map_err(named("finetune"))
+    config.finetune_config(0).check().map_err(named("finetune"))?;
+    if let Err(error) = compute_device(config.finetune.device) {
+        let value = format!("{:?}", config.finetune.device).to_lowercase();
+        return Err(("finetune.device".to_owned(), format!("\"{value}\""), error.to_string()));
+    }
+    Ok(())
 }
 
 fn check_deployment(config: &Config) -> Result<(), OutOfRange> {

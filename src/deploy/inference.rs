@@ -44,7 +44,8 @@ impl OnChipOutcome {
     }
 }
 
-/// Writes `plan` tile after tile, verifies each tile, and runs `images`, `[images, pixels]`, through it.
+/// Writes `plan` tile after tile, verifies each tile, and runs `images`, `[images, pixels]`, through it; `stage` names it to
+/// the observer.
 ///
 /// The processor is left with the last tile programmed; park it when done, and after any error.
 ///
@@ -55,12 +56,13 @@ pub async fn run_on_chip(
     plan: &DeploymentPlan,
     images: ArrayView2<'_, f32>,
     limits: VerificationLimits,
+    stage: &'static str,
     observer: &mut dyn Observer,
 ) -> Result<OnChipOutcome, DeployError> {
     if images.ncols() != plan.inputs() {
         return Err(DeployError::ImageSize { expected: plan.inputs(), found: images.ncols() });
     }
-    observer.on(Event::Started { stage: "on the processor", steps: plan.tiles() as u64 });
+    observer.on(Event::Started { stage, steps: plan.tiles() as u64 });
     let mut outcome =
         OnChipOutcome { logits: images.to_owned(), layers: Vec::new(), saturated: 0, vectors: 0 };
     let last = plan.layers.len().saturating_sub(1);

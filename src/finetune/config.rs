@@ -48,6 +48,17 @@ impl Techniques {
     pub const ALORA: Self = Self { qat: true, nat: true, lora: true };
     /// Post-training quantisation: none.
     pub const PTQ: Self = Self { qat: false, nat: false, lora: false };
+
+    /// Name under which figures and tables show them.
+    #[must_use]
+    pub fn name(self) -> String {
+        if self == Self::ALORA {
+            return "ALoRA".to_owned();
+        }
+        let names = [(self.qat, "QAT"), (self.nat, "NAT"), (self.lora, "LoRA")];
+        let on: Vec<&str> = names.into_iter().filter_map(|(on, name)| on.then_some(name)).collect();
+        if on.is_empty() { "PTQ".to_owned() } else { on.join(" + ") }
+    }
 }
 
 impl Default for Techniques {

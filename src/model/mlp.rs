@@ -30,6 +30,9 @@ pub struct Mlp {
     layers: Vec<LinearWeights>,
 }
 
+/// What the metadata entry `adapters` says of a network with adapters in it.
+const MERGED: &str = "merged";
+
 impl Mlp {
     /// Version of the file format.
     pub const SCHEMA: &'static str = "alora.mlp/1";
@@ -89,6 +92,18 @@ impl Mlp {
     /// # Errors
     /// A folder that cannot be written; nothing is left half-written.
     pub fn write(&self, path: &Path, provenance: &Provenance) -> Result<(), ModelError> {
+        self.write_as(path, provenance, "none")
+    }
+
+    /// The same for a network into which adapters were merged: the file says so, and [`Self::read_base`] refuses it.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_merged(&self, path: &Path, provenance: &Provenance) -> Result<(), ModelError> {
+        self.write_as(path, provenance, MERGED)
+    }
+
+    fn write_as(&self, path: &Path, provenance: &Provenance, adapters: &str) -> Result<(), ModelError> {
         let mut tensors = Vec::new();
         for layer in &self.layers {
             let (out, inputs) = layer.weight.dim();
@@ -99,7 +114,19 @@ impl Mlp {
             ));
             tensors.push((format!("{}.bias", layer.name), vec![out], layer.bias.to_vec()));
         }
-        write_tensors(path, Self::SCHEMA, provenance, &[], tensors)
+        write_tensors(path, Self::SCHEMA, provenance, &[("adapters", adapters.to_owned())], tensors)
+    }
+
+    /// Reads a network to which adapters will be added.
+    ///
+    /// # Errors
+    /// As [`Self::read`], or a file that says that adapters were merged into it already.
+    pub fn read_base(path: &Path) -> Result<(Self, Provenance), ModelError> {
+        let file = TensorFile::read(path, Self::SCHEMA)?;
+        if file.metadata("adapters") == Some(MERGED) {
+            return Err(ModelError::AlreadyMerged { path: path.to_owned() });
+        }
+        Self::read(path)
     }
 
     /// Reads a network from safetensors, with its origin.

@@ -17,19 +17,25 @@ use crate::{
         AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, Hue, LineStyle, Marker, SeriesStyle,
         draw_accuracy_against_sigma,
     },
-    finetune::{AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune},
+    finetune::{
+        Accuracy, AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune,
+    },
     photonic::{ConverterPrecision, TileShape},
 };
 
 /// One curve of the figure.
 struct Curve {
-    method: &'static str,
+    method: String,
     bits: u8,
-    points: Vec<CurvePoint>,
+    /// For each σ, the accuracy of each draw.
+    points: Vec<(f64, Vec<Accuracy>)>,
 }
 
-/// Evaluates PTQ and ALoRA at every resolution and σ of the configuration, with fresh errors. ALoRA is trained once a
-/// resolution, at the measured σ. Writes `accuracy-sigma.csv` and `accuracy-sigma.png`.
+/// Times that every point is evaluated, with errors of its own.
+const DRAWS: u64 = 3;
+
+/// Evaluates PTQ and the fine-tuned network at every resolution and σ of the configuration, with fresh errors, three times
+/// each. Fine-tuning is done once a resolution, at the measured σ. Writes `accuracy-sigma.csv` and `accuracy-sigma.png`.
 ///
 /// # Errors
 /// An error law that cannot be stretched, training that diverges, or a folder that cannot be written.
@@ -65,17 +71,28 @@ pub fn accuracy_figure(
         let adapted = adapted_at(context, data, trained, error, tile, precision)?;
         context.go_on()?;
         let seed = context.seed(Purpose::Evaluate);
-        context.observer.on(Event::Note(format!("accuracy against σ at {bits} bits")));
-        let points =
-            |model, adapters| accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
-        curves.push(Curve { method: "PTQ", bits, points: points(&trained.base, AdapterUse::None)? });
+        context.observer.on(Event::Started { stage: "accuracy against σ", steps: 2 * DRAWS });
+        let mut points = |model, adapters| {
+            let draws = (0..DRAWS).map(|draw| {
+                let seed = seed.wrapping_add(draw);
+                let curve = accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
+                context.observer.on(Event::Step);
+                curve
+            });
+            Ok::<_, Error>(transposed(&draws.collect::<Result<Vec<_>, _>>()?))
+        };
+        let method = "PTQ".to_owned();
+        let plain = points(&trained.base, AdapterUse::None)?;
         let adapted = adapted.as_ref().unwrap_or(&trained.outcome);
         // As trained: adapters beside the processor. Without adapters the base itself was trained.
         let (model, adapters) = match &adapted.adapters {
             Some(adapters) => (&trained.base, AdapterUse::Parallel(adapters)),
             None => (&adapted.merged, AdapterUse::None),
         };
-        curves.push(Curve { method: "ALoRA", bits, points: points(model, adapters)? });
+        let tuned = points(model, adapters)?;
+        context.observer.on(Event::Finished);
+        curves.push(Curve { method, bits, points: plain });
+        curves.push(Curve { method: context.config.finetune.techniques.name(), bits, points: tuned });
     }
     context.go_on()?;
     write_table(context, &curves)?;
@@ -99,20 +116,39 @@ fn adapted_at(
     Ok(Some(finetune(&trained.base, &data.train, &config, tile, error, &mut *context.observer)?))
 }
 
+/// From draws of curves to points of draws.
+fn transposed(draws: &[Vec<CurvePoint>]) -> Vec<(f64, Vec<Accuracy>)> {
+    let sigmas = draws.first().map_or(&[][..], Vec::as_slice).iter().map(|point| point.sigma);
+    sigmas
+        .enumerate()
+        .map(|(index, sigma)| (sigma, draws.iter().map(|curve| curve[index].accuracy).collect()))
+        .collect()
+}
+
 fn write_table(context: &mut Context<'_>, curves: &[Curve]) -> Result<(), Error> {
-    let mut text = String::from("method,bits,sigma_full_scale,correct,images\n");
+    let mut text = String::from("method,bits,sigma_full_scale,draw,correct,images\n");
     for curve in curves {
-        for point in &curve.points {
-            text.push_str(&format!(
-                "{},{},{},{},{}\n",
-                curve.method, curve.bits, point.sigma, point.accuracy.correct, point.accuracy.n
-            ));
+        for (sigma, accuracies) in &curve.points {
+            for (draw, accuracy) in accuracies.iter().enumerate() {
+                text.push_str(&format!(
+                    "{},{},{sigma},{draw},{},{}\n",
+                    curve.method, curve.bits, accuracy.correct, accuracy.n
+                ));
+            }
         }
     }
     write_atomically(&context.folder.file("accuracy_sigma", "accuracy-sigma.csv"), |writer| {
         writer.write_all(text.as_bytes())
     })?;
     Ok(())
+}
+
+/// Mean of the draws, with the least and the greatest.
+fn point(sigma: f64, accuracies: &[Accuracy]) -> AccuracyPoint {
+    let fractions = || accuracies.iter().map(|accuracy| accuracy.fraction());
+    let mean = fractions().sum::<f64>() / accuracies.len().max(1) as f64;
+    let bounds = (fractions().fold(1.0, f64::min), fractions().fold(0.0, f64::max));
+    AccuracyPoint { sigma, accuracy: mean, bounds: Some(bounds) }
 }
 
 fn draw(
@@ -126,16 +162,8 @@ fn draw(
         .into_iter()
         .map(|curve| AccuracySeries {
             name: format!("{}, {} bits", curve.method, curve.bits),
-            points: curve
-                .points
-                .iter()
-                .map(|point| AccuracyPoint {
-                    sigma: point.sigma,
-                    accuracy: point.accuracy.fraction(),
-                    bounds: None,
-                })
-                .collect(),
-            style: style(curve.method, curve.bits == finest),
+            points: curve.points.iter().map(|(sigma, accuracies)| point(*sigma, accuracies)).collect(),
+            style: style(&curve.method, curve.bits == finest),
         })
         .collect();
     let data = AccuracyAgainstSigma {

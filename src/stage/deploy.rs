@@ -34,7 +34,7 @@ pub fn processor_from(config: &Config, path: &Path) -> Result<Processor, Error> 
 }
 
 /// Writes `model` tile after tile, verifies each tile and runs `test` on the processor; `digital` adapters stay beside
-/// it. Writes `NAME.toml` + `NAME.npz`. The processor is parked after, also when this fails.
+/// it; `stage` names it to the observer. Writes `NAME.toml` + `NAME.npz`. The processor is parked after, also when this fails.
 ///
 /// # Errors
 /// Weights that cannot be written, a device error, an interruption, or a folder that cannot be written.
@@ -45,13 +45,15 @@ pub async fn deploy(
     digital: Option<&AdapterSet>,
     test: &Dataset,
     name: &str,
+    stage: &'static str,
 ) -> Result<Deployed, Error> {
     let config = context.config;
     let limits =
         VerificationLimits { repeats: config.deployment.repeats, residual: config.deployment.residual_limit };
     let tile = tile_of(processor.descriptor())?;
     let plan = DeploymentPlan::new(model, digital, config.mapping.scaling, tile, config.precision)?;
-    let outcome = run_on_chip(processor, &plan, test.images.view(), limits, &mut *context.observer).await;
+    let outcome =
+        run_on_chip(processor, &plan, test.images.view(), limits, stage, &mut *context.observer).await;
     processor.park().await?;
     let outcome = outcome.map_err(|error| match error {
         crate::deploy::DeployError::Interrupted => Error::Interrupted,

@@ -27,6 +27,8 @@ pub struct RunReport {
     pub processor: ProcessorReport,
     /// Weight error of the processor.
     pub sigma: Sigma,
+    /// Techniques of fine-tuning, `ALoRA` where all are on.
+    pub method: String,
     /// Classification of the test set.
     pub accuracy: AccuracyReport,
     /// Size of the network and of what was trained.
@@ -80,7 +82,7 @@ pub struct AccuracyReport {
     pub digital: f64,
     /// The pre-trained network, quantised, on the processor.
     pub ptq_on_chip: f64,
-    /// The adapted network on the processor.
+    /// The network fine-tuned by `method` on the processor.
     pub alora_on_chip: f64,
     /// Test images.
     pub images: usize,

@@ -73,10 +73,13 @@ pub fn train(
     let started = Instant::now();
     let outcome = finetune(&base, &data.train, &config, tile_of(descriptor)?, error, &mut *context.observer)?;
     let seconds = started.elapsed().as_secs_f64();
+    let merged = context.folder.file("merged", "merged.safetensors");
     if let Some(adapters) = &outcome.adapters {
+        outcome.merged.write_merged(&merged, &provenance)?;
         adapters.write(&context.folder.file("adapters", "adapters.safetensors"), &provenance)?;
+    } else {
+        outcome.merged.write(&merged, &provenance)?;
     }
-    outcome.merged.write(&context.folder.file("merged", "merged.safetensors"), &provenance)?;
     draw_losses(context, &provenance, &outcome)?;
     context.go_on()?;
     let parameters = ParameterReport {

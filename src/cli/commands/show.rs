@@ -47,7 +47,7 @@ pub(super) fn run(report: &RunReport, folder: &Path, json: Option<&str>) -> Resu
         .columns("digital (f32)", &[percent(accuracy.digital, 2)])
         .columns("PTQ on the processor", &[percent(accuracy.ptq_on_chip, 2), points(accuracy.ptq_on_chip)])
         .columns(
-            "ALoRA on the processor",
+            &format!("{} on the processor", report.method),
             &[percent(accuracy.alora_on_chip, 2), points(accuracy.alora_on_chip)],
         );
     sheet.print()?;
