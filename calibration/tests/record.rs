@@ -140,7 +140,7 @@ fn a_shape_that_the_text_does_not_say_is_said() {
 fn an_unknown_key_is_said() {
     let folder = saved();
     edit(&folder, "rows = 2", "rows = 2\nrow = 2");
-    insta::assert_snapshot!(read_error(&folder), @"a.toml: unknown field `row`, expected one of `schema`, `rows`, `cols`, `provenance`, `plan`, `arrays`, `programming`");
+    insta::assert_snapshot!(read_error(&folder), @"a.toml: unknown field `row`, expected one of `schema`, `rows`, `cols`, `provenance`, `plan`, `arrays`, `programming`; the file is truncated or was changed, make it again");
 }
 
 #[test]
