@@ -33,7 +33,7 @@ pub enum Error {
     #[error(transparent)]
     Finetune(FinetuneError),
     #[error("calibration failed")]
-    Calibrate(#[from] CalibrateError),
+    Calibrate(#[source] CalibrateError),
     #[error("measurement failed")]
     Measure(#[source] MeasureError),
     #[error(transparent)]
@@ -65,6 +65,15 @@ impl From<FinetuneError> for Error {
         match error {
             FinetuneError::Interrupted => Self::Interrupted,
             other => Self::Finetune(other),
+        }
+    }
+}
+
+impl From<CalibrateError> for Error {
+    fn from(error: CalibrateError) -> Self {
+        match error {
+            CalibrateError::Interrupted => Self::Interrupted,
+            other => Self::Calibrate(other),
         }
     }
 }

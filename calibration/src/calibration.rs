@@ -98,9 +98,17 @@ pub enum CalibrateError {
     /// The coherent processor cannot be calibrated as it is.
     #[error(transparent)]
     Coherent(#[from] CoherentError),
+    /// The operator wants to stop.
+    #[error("interrupted; nothing was learned")]
+    Interrupted,
     /// The driver failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+/// Ends a loop over the processor when the operator wants to stop.
+pub(crate) fn go_on(observer: &dyn Observer) -> Result<(), CalibrateError> {
+    if observer.interrupted() { Err(CalibrateError::Interrupted) } else { Ok(()) }
 }
 
 /// First calibration from the data sheet: dark, gain, and the law of each actuator. The processor is parked after.
@@ -108,7 +116,8 @@ pub enum CalibrateError {
 /// Where nothing is known of the chip, a characterisation comes before this one (see `docs/ARCHITECTURE.md`).
 ///
 /// # Errors
-/// A data sheet of the other family, a driver error, or an actuator whose law cannot be fitted.
+/// A data sheet of the other family, a driver error, an actuator whose law cannot be fitted, or the operator's wish to
+/// stop. The actuators are then as the last step left them: park the processor.
 pub async fn calibrate(
     backend: &mut dyn PhotonicBackend,
     data_sheet: &DataSheet,

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{bench::Bench, fit::Setting, model::ChipModel};
 use crate::{
-    calibration::CalibrateError,
+    calibration::{CalibrateError, go_on},
     observer::{Event, Observer},
 };
 
@@ -60,6 +60,7 @@ impl<'a> Questions<'a> {
         observer.on(Event::Started { stage: "random settings", steps: count as u64 });
         let mut settings = Vec::with_capacity(count);
         for _ in 0..count {
+            go_on(observer)?;
             let codes = self.codes(&bench.descriptor.limits);
             let inputs = bench.input_codes(&self.vectors(VECTORS));
             let shown = bench.shown(&codes, &inputs).await?;

@@ -18,7 +18,7 @@ use super::{
     sinusoid::{Sinusoid, real_phasor, real_slope, solve},
 };
 use crate::{
-    calibration::CalibrateError,
+    calibration::{CalibrateError, go_on},
     mesh::Topology,
     observer::{Event, Observer},
 };
@@ -117,6 +117,7 @@ impl Sweeps<'_, '_> {
         }
         let mut responses = vec![0.0; self.model.topology.shifters()];
         for column in &columns {
+            go_on(observer)?;
             self.sweep_theta(column, &mut parameters, &mut responses).await?;
             observer.on(Event::Step);
             self.sweep_phi(column, &mut parameters, &mut responses).await?;

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{REFERENCE_FRAMES, fit::SweepPoint};
 use crate::{
-    calibration::{CalibrateError, CalibrationPlan},
+    calibration::{CalibrateError, CalibrationPlan, go_on},
     observer::{Event, Observer},
 };
 
@@ -65,6 +65,7 @@ pub(super) async fn sweep(
     let steps = rails * levels.len();
     observer.on(Event::Started { stage: "element sweeps", steps: steps as u64 });
     for step in 0..steps {
+        go_on(observer)?;
         let mut frame = ActuatorFrame::zeros(descriptor.limits.len());
         for (cell, order) in orders.iter().enumerate() {
             frame.0[cell * rails + order[step].rail] = order[step].code;
