@@ -6,10 +6,10 @@ mod load;
 mod sections;
 
 pub use error::ConfigError;
-pub use load::load;
+pub use load::{Override, load, load_table, resolve};
 pub use sections::{
-    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, FigureSection, FinetuneSection,
-    MappingSection, MeasurementSection, ModelSection, PretrainSection, ProcessorSection,
+    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, EvaluationSection, FigureSection,
+    MeasurementSection, ModelSection, ProcessorSection,
 };
 
 use alora_calibration::CalibrationPlan;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finetune::{FinetuneConfig, PretrainConfig},
-    photonic::ConverterPrecision,
+    photonic::{ConverterPrecision, Mapping},
 };
 
 /// Everything a run needs. Unknown keys are refused.
@@ -37,64 +37,19 @@ pub struct Config {
     /// Bits of weights, inputs and outputs.
     pub precision: ConverterPrecision,
     /// How a layer is laid onto the processor.
-    pub mapping: MappingSection,
+    pub mapping: Mapping,
     /// The network.
     pub model: ModelSection,
     /// Images and labels.
     pub data: DataSection,
     /// Digital pre-training, when no weights are brought.
-    pub pretrain: PretrainSection,
+    pub pretrain: PretrainConfig,
     /// ALoRA.
-    pub finetune: FinetuneSection,
+    pub finetune: FinetuneConfig,
+    /// Evaluation in simulation.
+    pub evaluation: EvaluationSection,
     /// Write-back and verification.
     pub deployment: DeploymentSection,
     /// The accuracy-against-σ figure.
     pub figures: FigureSection,
-}
-
-impl Config {
-    /// What the fine-tuner is asked to do, with the seed of its random numbers.
-    #[must_use]
-    pub fn finetune_config(&self, seed: u64) -> FinetuneConfig {
-        let FinetuneSection {
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            shift,
-            sampling,
-            device,
-            techniques,
-            adapter,
-        } = self.finetune;
-        FinetuneConfig {
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            shift,
-            seed,
-            adapter,
-            techniques,
-            sampling,
-            precision: self.precision,
-            scaling: self.mapping.scaling,
-            device,
-        }
-    }
-
-    /// What pre-training is asked to do, with the seed of its random numbers.
-    #[must_use]
-    pub fn pretrain_config(&self, seed: u64) -> PretrainConfig {
-        let PretrainSection { epochs, batch_size, learning_rate, weight_decay, shift } = self.pretrain;
-        PretrainConfig {
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            shift,
-            seed,
-            device: self.finetune.device,
-        }
-    }
 }

@@ -9,7 +9,7 @@ use alora_drivers::{BackendError, BackendErrorKind};
 
 use crate::{
     config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
-    finetune::FinetuneError, model::ModelError,
+    finetune::FinetuneError, model::ModelError, sweep::SweepError,
 };
 
 /// Why a command did not succeed.
@@ -42,6 +42,8 @@ pub enum Error {
     Backend(#[from] BackendError),
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    #[error(transparent)]
+    Sweep(SweepError),
     /// The output folder cannot be made.
     #[error("cannot make the output folder {}; choose a writable one with --out", path.display())]
     OutputFolder {
@@ -65,6 +67,15 @@ impl From<FinetuneError> for Error {
         match error {
             FinetuneError::Interrupted => Self::Interrupted,
             other => Self::Finetune(other),
+        }
+    }
+}
+
+impl From<SweepError> for Error {
+    fn from(error: SweepError) -> Self {
+        match error {
+            SweepError::Interrupted { .. } => Self::Interrupted,
+            other => Self::Sweep(other),
         }
     }
 }

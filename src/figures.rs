@@ -14,6 +14,7 @@ mod convergence;
 mod heat_map;
 mod histogram;
 mod legend;
+mod panels;
 mod scatter;
 mod style;
 mod text;
@@ -27,6 +28,7 @@ pub use accuracy::{AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, draw_acc
 pub use convergence::{Convergence, LossCurve, draw_convergence};
 pub use heat_map::{ResidualMap, draw_residual_map};
 pub use histogram::{NormalCurve, ResidualHistogram, draw_residual_histogram};
+pub use panels::{Panel, Panels, draw_panels};
 pub use scatter::{TargetAgainstMeasured, draw_target_against_measured};
 pub use style::{Hue, LineStyle, Marker, SeriesStyle};
 

@@ -11,32 +11,35 @@
 //! out = y + (α/k) · B (A x) + b       digital
 //! ```
 //!
-//! Backward is straight-through. [`finetune`] trains, [`evaluate`] and [`accuracy_curve`] tell what came of it,
-//! [`pretrain`] makes the base.
+//! Backward is straight-through. [`finetune`] trains adapters or the base, on the chip or in digital arithmetic; [`evaluate_all`]
+//! and [`accuracy_curve`] tell what came of it.
 
-mod augment;
-mod batches;
-mod chip;
+mod checkpoint;
 mod config;
 mod device;
 mod error;
 mod evaluation;
-mod execution;
-mod linear;
-mod normal;
+mod head;
+mod law;
+mod loss;
 mod optimiser;
 mod pretrain;
-mod programmed;
-mod straight_through;
+mod ranging;
+mod statistics;
 mod training;
 
-pub use chip::{ChipModel, full_scale_law, scaled_law};
-pub use config::{AdapterConfig, ComputeDevice, ConfigError, FinetuneConfig, Sampling, Techniques};
+pub use config::{
+    AdapterConfig, AugmentConfig, BaseScope, ComputeDevice, ConfigError, DistillationConfig, EarlyStopConfig,
+    FinetuneConfig, Schedule, Techniques,
+};
 pub use device::compute_device;
 pub use error::FinetuneError;
 pub use evaluation::{
-    Accuracy, AdapterUse, CURVE_SIGMAS, Conditions, CurvePoint, accuracy_curve, evaluate, logits,
+    Accuracy, AdapterUse, CURVE_SIGMAS, CurvePoint, Evaluation, Spread, Subject, Trial, accuracy_curve,
+    evaluate, evaluate_all, logits, reestimate_norms,
 };
-pub use linear::PhotonicLinear;
-pub use pretrain::{PAPER_HIDDEN, PretrainConfig, pretrain};
-pub use training::{FinetuneOutcome, finetune};
+pub use head::train_head;
+pub use law::{full_scale_law, scaled_law, stretched};
+pub use pretrain::PretrainConfig;
+pub use ranging::static_ranges;
+pub use training::{FinetuneOutcome, Job, finetune};

@@ -5,14 +5,18 @@
 //! ([`WeightScaling`]) and rounded to the codes of the weight converter ([`Quantiser`]); the outputs of the tile are
 //! multiplied by the same full scale and summed digitally.
 
+mod chip;
 mod converter;
+mod program;
 mod scaled;
 mod scaling;
 mod tiling;
 mod vanished;
 
+pub use chip::{ChipError, ChipModel, Equalise, ErrorReference, Mapping, RangeKind, Sampling, TileChoice};
 pub use converter::{Bits, BitsError, ConverterPrecision, Quantiser};
 pub use scaled::{ScaledTile, ScaledTiles};
+pub(crate) use program::{Draw, programmed};
 pub use scaling::{WeightScaling, full_scales};
 pub use tiling::{Tile, TileShape, Tiling, TilingError};
 pub use vanished::{VanishedDeltas, vanished_deltas};

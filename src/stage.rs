@@ -7,6 +7,8 @@ mod fit;
 mod measure;
 mod report;
 mod run;
+mod sweep;
+mod task;
 mod train;
 
 pub use curve::accuracy_figure;
@@ -18,7 +20,11 @@ pub use report::{
     AccuracyReport, DeltaReport, DeploymentReport, ParameterReport, ProcessorReport, RunReport, StageReport,
 };
 pub use run::run;
-pub use train::{Trained, load_data, train};
+pub use sweep::{SweepRunner, plan_sweep};
+pub use task::{
+    Base, Task, Untrained, architecture, load_data, perceptron_on, perceptron_pipeline, planned_architecture,
+};
+pub use train::{Trained, adapt, assumed_error, chip_model, evaluate_trained, tile_of, train};
 
 use alora_calibration::Observer;
 

@@ -50,6 +50,15 @@ pub enum ErrorLaw {
         /// Residuals, mean removed.
         residuals: Vec<f64>,
     },
+    /// δW of each element of one processor: what is programmed there has this error, whatever its weight.
+    Map {
+        /// Outputs of the processor.
+        rows: usize,
+        /// Inputs of the processor.
+        cols: usize,
+        /// Mean residual of each element over all programmings, row by row.
+        residuals: Vec<f64>,
+    },
 }
 
 impl ErrorLaw {
@@ -61,7 +70,11 @@ impl ErrorLaw {
                 .into_iter()
                 .find(|(_, value)| !value.is_finite())
                 .map(|(key, value)| not_finite(key, value)),
-            Self::Empirical { residuals } => residuals
+            Self::Map { rows, cols, residuals } if rows * cols != residuals.len() || residuals.is_empty() => Some(format!(
+                "`law.residuals` holds {} values, expected {rows} × {cols}, at least 1; fit the record again",
+                residuals.len()
+            )),
+            Self::Empirical { residuals } | Self::Map { residuals, .. } => residuals
                 .iter()
                 .enumerate()
                 .find(|(_, value)| !value.is_finite())
@@ -75,7 +88,7 @@ impl ErrorLaw {
         match self {
             Self::Gaussian { sigma } => sigma * sigma,
             Self::StateDependent { a, b, c } => (a + b * w.abs() + c * w * w).max(0.0),
-            Self::Empirical { residuals } => {
+            Self::Empirical { residuals } | Self::Map { residuals, .. } => {
                 residuals.iter().map(|r| r * r).sum::<f64>() / residuals.len().max(1) as f64
             }
         }

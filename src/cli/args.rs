@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use alora_calibration::LawChoice;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Override;
+
 /// Calibrate a photonic processor, fine-tune a network against its error, write it back and verify.
 #[derive(Debug, Parser)]
 #[command(name = "alora", version, max_term_width = 100)]
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Fit(Fit),
     /// Fine-tune the network against an error model → adapters and merged weights (safetensors).
     Finetune(Finetune),
+    /// Run every cell of a grid over models, tasks, bits, σ, methods and seeds → CSV, table, figures. Goes on where it stopped.
+    Sweep(Sweep),
     /// Write weights to the processor tile by tile and run the test set on it.
     Deploy(Deploy),
     /// Program a deployment again, measure it and compare with what was asked.
@@ -47,6 +51,34 @@ pub(crate) struct Stage {
     /// Master seed, in place of the configuration's.
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Keys in place of the configuration's.
+#[derive(Debug, Args)]
+pub(crate) struct Overrides {
+    /// A key in place of the configuration's, e.g. `--set finetune.epochs=3`; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+}
+
+/// `alora sweep`.
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// Run configuration with a section `[sweep]` (TOML).
+    pub(crate) config: PathBuf,
+    /// Folder for cells and results; made if it is not there [default: runs/NAME]. A sweep goes on in its folder.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Run cells again that failed.
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
 }
 
 /// Where results go.
@@ -78,9 +110,15 @@ pub(crate) struct Fit {
 pub(crate) struct Finetune {
     #[command(flatten)]
     pub(crate) stage: Stage,
-    /// Error model to train against (from `alora fit` or `alora run`).
+    /// Error model to train against (from `alora fit` or `alora run`). Without one, `error_model.assumed_sigma` is taken.
     #[arg(long)]
-    pub(crate) error_model: PathBuf,
+    pub(crate) error_model: Option<PathBuf>,
+    /// Print what would be trained, without reading weights or training.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leave out the evaluation after training.
+    #[arg(long)]
+    pub(crate) no_evaluation: bool,
 }
 
 /// `alora deploy`.
@@ -113,6 +151,8 @@ pub(crate) struct Verify {
     /// The deployment to verify (deployment.toml).
     #[arg(long)]
     pub(crate) deployment: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
 }
 
 /// `alora validate`.
@@ -139,6 +179,7 @@ fn law(name: &str) -> Result<LawChoice, String> {
         "gaussian" => Ok(LawChoice::Gaussian),
         "state_dependent" => Ok(LawChoice::StateDependent),
         "empirical" => Ok(LawChoice::Empirical),
-        _ => Err("the laws are gaussian, state_dependent and empirical".to_owned()),
+        "map" => Ok(LawChoice::Map),
+        _ => Err("the laws are gaussian, state_dependent, empirical and map".to_owned()),
     }
 }

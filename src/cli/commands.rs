@@ -1,6 +1,7 @@
 //! What each subcommand does: resolve its arguments, call a stage, show the result.
 
 mod show;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::{
     config::{self, AdapterMode, Config},
     deploy::{self, DeployError, DeploymentRecord},
     error::Error,
-    model::{AdapterSet, Mlp},
+    model::{Mlp, read_adapters},
     run_folder::{Manifest, RunFolder},
     stage::{self, Context, StageReport},
 };
@@ -26,6 +27,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Calibrate(stage) => calibrate(&stage, observer).await,
         Command::Fit(arguments) => fit(&arguments),
         Command::Finetune(arguments) => finetune(&arguments, observer),
+        Command::Sweep(arguments) => sweep::sweep(&arguments, observer),
         Command::Deploy(arguments) => deploy_weights(&arguments, observer).await,
         Command::Verify(arguments) => verify(&arguments, observer).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,
@@ -46,7 +48,7 @@ impl Prepared {
     }
 
     fn config(stage: &Stage) -> Result<Config, Error> {
-        let mut config = config::load(&stage.config)?;
+        let mut config = config::load(&stage.config, &stage.overrides.set)?;
         if let Some(seed) = stage.seed {
             config.seed = seed;
         }
@@ -123,41 +125,64 @@ fn fit(arguments: &Fit) -> Result<(), Error> {
 }
 
 fn finetune(arguments: &Finetune, observer: &mut dyn Observer) -> Result<(), Error> {
-    let model = ErrorModel::read(&arguments.error_model)?;
     let config = Prepared::config(&arguments.stage)?;
+    if arguments.dry_run {
+        return show::parameters(&config, arguments.stage.output.json);
+    }
+    let model = match &arguments.error_model {
+        Some(path) => ErrorModel::read(path)?,
+        None if config.error_model.assumed_sigma > 0.0 => {
+            stage::assumed_error(config.error_model.assumed_sigma, &now(), config.seed)
+        }
+        None if !config.finetune.techniques.nat => stage::assumed_error(0.0, &now(), config.seed),
+        None => {
+            let reason = "there is no error model to train against; give --error-model, or set \
+                          `error_model.assumed_sigma` (0.012 is the paper's incoherent processor)";
+            return Err(Error::Input { path: arguments.stage.config.clone(), reason: reason.to_owned() });
+        }
+    };
     let (backend, _) = stage::connect(&config)?;
     let (descriptor, simulated) = (backend.descriptor().clone(), model.provenance.simulated);
-    let data = stage::load_data(&config)?;
+    let chip = stage::chip_model(&config, stage::tile_of(&descriptor)?, &model)?;
     let mut prepared = Prepared::open(&arguments.stage, config)?;
-    let trained = stage::train(&mut prepared.context(observer), &data, &model, &descriptor)?;
-    show::training(&trained, simulated, &prepared.folder, arguments.stage.output.json)
+    let mut context = prepared.context(observer);
+    let task = stage::Task::load(&mut context)?;
+    let trained = stage::train(&mut context, &task, &chip, &model)?;
+    let evaluations = if arguments.no_evaluation {
+        None
+    } else {
+        Some(stage::evaluate_trained(&mut context, &task, &trained, &chip)?)
+    };
+    show::training(&trained, evaluations.as_ref(), simulated, &prepared.folder, arguments.stage.output.json)
 }
 
 async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Result<(), Error> {
+    let config = Prepared::config(&arguments.stage)?;
+    let data = stage::load_data(&config)?;
     let (base, adapters) = match &arguments.adapters {
         Some(path) => {
             let (base, _) = Mlp::read_base(&arguments.weights)?;
-            let (adapters, _) = AdapterSet::read(path, &base)?;
-            (base, Some(adapters))
+            let model = stage::perceptron_on(&base, &data.test, &arguments.weights)?;
+            let adapters = read_adapters(path, model.architecture())?;
+            (base, Some((adapters, model)))
         }
         None => (Mlp::read(&arguments.weights)?.0, None),
     };
-    let config = Prepared::config(&arguments.stage)?;
     let mut processor = stage::processor_from(&config, &arguments.calibration)?;
-    let data = stage::load_data(&config)?;
-    let mut prepared = Prepared::open(&arguments.stage, config)?;
-    let merging = prepared.config.deployment.adapters == AdapterMode::Merged;
+    let merging = config.deployment.adapters == AdapterMode::Merged;
     let (model, digital) = match adapters {
-        Some(adapters) if merging => (adapters.merged(&base)?, None),
-        other => (base, other),
+        Some((adapters, model)) if merging => (adapters.merged(&model)?.to_mlp().unwrap_or(base), None),
+        other => (base, other.map(|(adapters, _)| adapters)),
     };
+    let pipeline = stage::perceptron_pipeline(&config, &data.test)?;
+    let mut prepared = Prepared::open(&arguments.stage, config)?;
     let mut context = prepared.context(observer);
     let deployed = stage::deploy(
         &mut context,
         &mut processor,
         &model,
         digital.as_ref(),
-        &data.test,
+        (&data.test, &pipeline),
         "deployment",
         "on the processor",
     )
@@ -168,7 +193,7 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
 }
 
 async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), Error> {
-    let config = config::load(&arguments.config)?;
+    let config = config::load(&arguments.config, &arguments.overrides.set)?;
     let (record, layers) = DeploymentRecord::read(&arguments.deployment)?;
     let mut processor = stage::processor_from(&config, &arguments.calibration)?;
     let descriptor = processor.descriptor().clone();

@@ -6,7 +6,10 @@ use alora_calibration::LawChoice;
 use alora_drivers::mock::{Fault, Script, Spec};
 
 use super::{AdapterMode, Config};
-use crate::finetune::{ConfigError as TrainingRange, Sampling, compute_device};
+use crate::{
+    finetune::{ConfigError as TrainingRange, compute_device},
+    photonic::{RangeKind, Sampling},
+};
 
 /// A value outside its range: dotted key, value, allowed.
 pub(super) type OutOfRange = (String, String, String);
@@ -75,11 +78,34 @@ fn check_training(config: &Config) -> Result<(), OutOfRange> {
             (format!("{section}.{}", error.key), error.value, error.allowed.to_owned())
         }
     };
-    config.pretrain_config(0).check().map_err(named("pretrain"))?;
-    config.finetune_config(0).check().map_err(named("finetune"))?;
+    config.pretrain.check().map_err(named("pretrain"))?;
+    config.finetune.check().map_err(named("finetune"))?;
     if let Err(error) = compute_device(config.finetune.device) {
         let value = format!("{:?}", config.finetune.device).to_lowercase();
         return Err(("finetune.device".to_owned(), format!("\"{value}\""), error.to_string()));
+    }
+    within("error_model.assumed_sigma", config.error_model.assumed_sigma, 0.0..=1.0)?;
+    within("evaluation.draws", config.evaluation.draws, 1..=1000)?;
+    within("evaluation.chips", config.evaluation.chips, 0..=1000)?;
+    within("evaluation.batch_size", config.evaluation.batch_size, 1..=8192)?;
+    check_mapping(config)
+}
+
+fn check_mapping(config: &Config) -> Result<(), OutOfRange> {
+    let clip = config.mapping.clip_rms;
+    if clip != 0.0 && !(0.5..=100.0).contains(&clip) {
+        let allowed = "0 (off), or 0.5 to 100".to_owned();
+        return Err(("mapping.clip_rms".to_owned(), clip.to_string(), allowed));
+    }
+    if config.mapping.output_range == RangeKind::Learned {
+        let allowed = "\"vector\", \"batch\" or \"static\"".to_owned();
+        return Err(("mapping.output_range".to_owned(), "\"learned\"".to_owned(), allowed));
+    }
+    for (key, values) in [("data.mean", &config.data.mean), ("data.std", &config.data.std)] {
+        for (index, &value) in values.iter().flatten().enumerate() {
+            let least = if key == "data.std" { 1e-6 } else { -1e6 };
+            within(&format!("{key}[{index}]"), value, least..=1e6)?;
+        }
     }
     Ok(())
 }
@@ -93,6 +119,10 @@ fn check_deployment(config: &Config) -> Result<(), OutOfRange> {
         let allowed =
             "\"merged\", as finetune.techniques.lora is false and there is no adapter to keep".to_owned();
         return Err(("deployment.adapters".to_owned(), value, allowed));
+    }
+    if config.error_model.law == LawChoice::Map && finetune.sampling != Sampling::Map {
+        let allowed = "\"map\", as error_model.law is \"map\"".to_owned();
+        return Err(("finetune.sampling".to_owned(), format!("{:?}", finetune.sampling), allowed));
     }
     if config.error_model.law == LawChoice::Empirical
         && finetune.techniques.nat

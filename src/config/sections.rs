@@ -7,8 +7,9 @@ use alora_drivers::mock::{Script, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    finetune::{AdapterConfig, ComputeDevice, FinetuneConfig, PretrainConfig, Sampling, Techniques},
-    photonic::WeightScaling,
+    dataset::{Format, Resample},
+    model::Architecture,
+    photonic::ErrorReference,
 };
 
 /// Which processor to connect to.
@@ -86,125 +87,98 @@ impl MeasurementSection {
     }
 }
 
-/// Which law of δW the measurement is condensed to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which law of δW the measurement is condensed to, or which is taken without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorModelSection {
     /// Law.
     pub law: LawChoice,
-}
-
-/// How a layer is laid onto the processor; shared by fine-tuner and deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MappingSection {
-    /// What one scale factor covers: the whole `matrix` (as in the paper), a `tile`, or a `row`.
-    pub scaling: WeightScaling,
-}
-
-impl Default for MappingSection {
-    fn default() -> Self {
-        Self { scaling: WeightScaling::Matrix }
-    }
+    /// What σ is relative to when a network is simulated.
+    pub reference: ErrorReference,
+    /// Standard deviation of a Gaussian law taken without a measurement, in units of `reference`; 0: it must be measured.
+    pub assumed_sigma: f64,
 }
 
 /// The network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSection {
-    /// Widths of the hidden layers of the perceptron.
+    /// Widths of the hidden layers of a perceptron; where neither an architecture nor weights say otherwise.
     pub hidden: Vec<usize>,
-    /// Pre-trained weights (safetensors: `fc1.weight`, `fc1.bias`, …). Absent: pre-trained digitally here.
+    /// The whole architecture. Absent: that of `weights`, or a perceptron.
+    pub architecture: Option<Architecture>,
+    /// Trained weights: a Hugging Face folder, or safetensors. Absent: trained digitally here.
     pub weights: Option<PathBuf>,
+    /// Position embedding of a ViT, `[1, tokens, width]` (.npy), in place of the one among the weights.
+    pub position_embedding: Option<PathBuf>,
+    /// Adapters to go on from: a PEFT folder, or safetensors.
+    pub adapters: Option<PathBuf>,
+    /// Pixels of a side that a ViT is asked to take; its position embedding is interpolated. 0: as it was trained.
+    pub image_size: usize,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { hidden: vec![256, 256, 256], weights: None }
+        Self {
+            hidden: vec![256, 256, 256],
+            architecture: None,
+            weights: None,
+            position_embedding: None,
+            adapters: None,
+            image_size: 0,
+        }
     }
 }
 
 /// Images and labels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// Folder with the four MNIST files in IDX format (plain or .gz). Absent: the bundled subset.
+    /// Folder with the images. Absent: the bundled MNIST subset.
     pub path: Option<PathBuf>,
+    /// What the folder holds; absent: recognised by its files.
+    pub format: Option<Format>,
     /// Use at most so many training images.
     pub train_limit: usize,
     /// Use at most so many test images.
     pub test_limit: usize,
+    /// How images are resized where their size is not the network's; absent: as the preprocessor of the weights says.
+    pub resample: Option<Resample>,
+    /// Subtracted from each channel, 0 to 1; absent: as the preprocessor of the weights says, or 0.
+    pub mean: Option<Vec<f32>>,
+    /// Each channel is divided by it; absent: as the preprocessor of the weights says, or 1.
+    pub std: Option<Vec<f32>>,
 }
 
 impl Default for DataSection {
     fn default() -> Self {
-        Self { path: None, train_limit: 60_000, test_limit: 10_000 }
+        Self {
+            path: None,
+            format: None,
+            train_limit: 60_000,
+            test_limit: 10_000,
+            resample: None,
+            mean: None,
+            std: None,
+        }
     }
 }
 
-/// Digital pre-training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How a trained network is evaluated in simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct PretrainSection {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
+pub struct EvaluationSection {
+    /// Times that the test images are run with fresh errors, 1 to 1000.
+    pub draws: usize,
+    /// Simulated chips with frozen errors, 0 to 1000.
+    pub chips: usize,
+    /// Images at a time, 1 to 8192.
     pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Each image is shifted by up to so many pixels both ways, drawn anew each time.
-    pub shift: usize,
 }
 
-impl Default for PretrainSection {
+impl Default for EvaluationSection {
     fn default() -> Self {
-        let PretrainConfig { epochs, batch_size, learning_rate, weight_decay, shift, .. } =
-            PretrainConfig::default();
-        Self { epochs, batch_size, learning_rate, weight_decay, shift }
-    }
-}
-
-/// ALoRA fine-tuning.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FinetuneSection {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Each image is shifted by up to so many pixels both ways, drawn anew each time.
-    pub shift: usize,
-    /// When δW is drawn anew while training.
-    pub sampling: Sampling,
-    /// Compute device: `flex`, or `ndarray` where that cargo feature is on.
-    pub device: ComputeDevice,
-    /// Which of `qat`, `nat` and `lora` are on; ALoRA is all three.
-    pub techniques: Techniques,
-    /// Low-rank adapters.
-    pub adapter: AdapterConfig,
-}
-
-impl Default for FinetuneSection {
-    fn default() -> Self {
-        let FinetuneConfig {
-            epochs,
-            batch_size,
-            learning_rate,
-            weight_decay,
-            shift,
-            sampling,
-            device,
-            techniques,
-            adapter,
-            ..
-        } = FinetuneConfig::default();
-        Self { epochs, batch_size, learning_rate, weight_decay, shift, sampling, device, techniques, adapter }
+        Self { draws: 1, chips: 10, batch_size: 100 }
     }
 }
 

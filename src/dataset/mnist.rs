@@ -1,86 +1,93 @@
-//! MNIST in its four files.
+//! MNIST, and sets in its layout (Fashion-MNIST, KMNIST), in four IDX files.
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
-use ndarray::Array2;
-
-use super::{Dataset, DatasetError, idx::read_idx};
-
-/// Training and test images.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mnist {
-    /// For training.
-    pub train: Dataset,
-    /// For testing only.
-    pub test: Dataset,
-}
+use super::{
+    Dataset, DatasetError, ImageShape, Splits,
+    bytes::{Bytes, IN_MEMORY},
+    idx::Idx,
+    records::{Images, Packed},
+    set::Records,
+};
 
 pub(super) const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 pub(super) const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
 /// Side of an image.
 const SIDE: usize = 28;
+const CLASSES: usize = 10;
 
 /// Reads the four MNIST files, plain or `.gz`, from `folder`.
 ///
+/// Plain image files stay on disk; compressed ones are decompressed once, into memory up to 64 MiB, beyond that into
+/// a temporary file.
+///
 /// # Errors
 /// A file that is missing, damaged, of another size than 28 × 28, with labels beyond 9, or images without labels.
-pub fn read_mnist(folder: &Path) -> Result<Mnist, DatasetError> {
+pub fn read_mnist(folder: &Path) -> Result<Splits, DatasetError> {
     let split = |[images, labels]: [&'static str; 2], part: &str| {
-        let (images_file, images) = open(folder, images)?;
-        let (labels_file, labels) = open(folder, labels)?;
         let source = folder.display().to_string();
-        dataset((&images_file, images), (&labels_file, labels), format!("MNIST, {part}"), source)
+        dataset(open(folder, images)?, open(folder, labels)?, &format!("MNIST, {part}"), source)
     };
-    Ok(Mnist { train: split(TRAIN, "training")?, test: split(TEST, "test")? })
+    Ok(Splits { train: split(TRAIN, "training")?, test: split(TEST, "test")? })
 }
 
-fn open(folder: &Path, name: &'static str) -> Result<(String, File), DatasetError> {
+/// Whether one of the four files lies in `folder`.
+pub(super) fn looks_like_mnist(folder: &Path) -> bool {
+    let is_there = |name: &&str| folder.join(name).exists() || folder.join(format!("{name}.gz")).exists();
+    TRAIN.iter().chain(&TEST).any(is_there)
+}
+
+fn open(folder: &Path, name: &'static str) -> Result<(String, Bytes), DatasetError> {
     let plain = folder.join(name);
     let path = if plain.exists() { plain } else { folder.join(format!("{name}.gz")) };
     if !path.exists() {
-        return Err(DatasetError::Missing { folder: folder.to_owned(), name });
+        return Err(DatasetError::Missing {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            expected: "the four MNIST files, or leave the key out for the built-in subset",
+        });
     }
-    let file = path.display().to_string();
-    match File::open(&path) {
-        Ok(opened) => Ok((file, opened)),
-        Err(source) => Err(DatasetError::Read { file, source }),
-    }
+    Ok((path.display().to_string(), Bytes::open(&path, IN_MEMORY)?))
 }
 
 /// One split, from its two files.
 pub(super) fn dataset(
-    (images_file, images): (&str, impl Read),
-    (labels_file, labels): (&str, impl Read),
-    name: String,
+    (images_file, images): (String, Bytes),
+    (labels_file, labels): (String, Bytes),
+    name: &str,
     source: String,
 ) -> Result<Dataset, DatasetError> {
-    let images = read_idx(images_file, images, 3)?;
+    let images = Idx::parse(&images_file, images, 3)?;
     let count = images.sizes[0];
     if count == 0 || images.sizes[1..] != [SIDE, SIDE] {
         return Err(DatasetError::Dimensions {
-            file: images_file.to_owned(),
+            file: images_file,
             expected: "n × 28 × 28 with n at least 1",
             found: images.dimensions(),
         });
     }
-    let labels = read_idx(labels_file, labels, 1)?;
-    if labels.bytes.len() != count {
-        return Err(DatasetError::Pairs {
-            images_file: images_file.to_owned(),
-            images: count,
-            labels_file: labels_file.to_owned(),
-            labels: labels.bytes.len(),
-        });
+    let labels = Idx::parse(&labels_file, labels, 1)?.values(&labels_file)?;
+    if labels.len() != count {
+        return Err(DatasetError::Pairs { images_file, images: count, labels_file, labels: labels.len() });
     }
-    if let Some((index, &label)) = labels.bytes.iter().enumerate().find(|(_, label)| **label > 9) {
-        return Err(DatasetError::Label { file: labels_file.to_owned(), index, label });
+    if let Some((index, &label)) =
+        labels.iter().enumerate().find(|(_, label)| usize::from(**label) >= CLASSES)
+    {
+        return Err(DatasetError::Label { file: labels_file, index, label, most: CLASSES - 1 });
     }
-    let pixels = SIDE * SIDE;
-    let images = Array2::from_shape_fn((count, pixels), |(image, pixel)| {
-        f32::from(images.bytes[image * pixels + pixel]) / 255.0
-    });
-    Ok(Dataset { images, labels: labels.bytes, name, source })
+    let offset = images.offset();
+    let shape = ImageShape { channels: 1, height: SIDE, width: SIDE };
+    let file = Packed {
+        file: images_file,
+        bytes: images.bytes,
+        offset,
+        stride: shape.values() as u64,
+        records: count,
+    };
+    let labels = labels.into_iter().map(u16::from).collect();
+    let images = Images::Packed { files: vec![file], shape };
+    Ok(Dataset::new(name, Records { source, classes: CLASSES, class_names: None, labels, images }))
 }
 
 #[cfg(test)]
@@ -105,8 +112,8 @@ mod tests {
         write_split(folder.path(), TRAIN, 2, 28, 3);
         write_split(folder.path(), TEST, 2, 28, 4);
         let mnist = read_mnist(folder.path()).unwrap();
-        assert_eq!((mnist.train.labels, mnist.test.labels), (vec![3, 3], vec![4, 4]));
-        assert_eq!(mnist.test.images, Array2::from_elem((2, 784), 1.0));
+        assert_eq!((mnist.train.labels(), mnist.test.labels()), (vec![3, 3], vec![4, 4]));
+        assert_eq!(mnist.test.read(1).unwrap().pixels, vec![255; 784]);
         write_split(folder.path(), TRAIN, 2, 28, 10);
         assert!(message().ends_with("label 0 is 10, expected 0 to 9"));
         write_split(folder.path(), TRAIN, 3, 28, 1);

@@ -29,7 +29,7 @@ pub struct OnChipOutcome {
 impl OnChipOutcome {
     /// Images whose largest output is at their label.
     #[must_use]
-    pub fn correct(&self, labels: &[u8]) -> usize {
+    pub fn correct(&self, labels: &[usize]) -> usize {
         self.logits
             .rows()
             .into_iter()
@@ -38,7 +38,7 @@ impl OnChipOutcome {
                 let best = row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (index, &value)| {
                     if value > best.1 { (index, value) } else { best }
                 });
-                best.0 == usize::from(**label)
+                best.0 == **label
             })
             .count()
     }

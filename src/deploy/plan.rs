@@ -48,11 +48,10 @@ impl DeploymentPlan {
         let layers = model
             .layers()
             .iter()
-            .enumerate()
-            .map(|(index, layer)| {
+            .map(|layer| {
                 let tiles = ScaledTiles::new(layer.weight.view(), scaling, tile, precision.weight_bits)
                     .map_err(|source| weights_error(&layer.name, 0, source))?;
-                let adapter = adapters.and_then(|set| set.adapters().get(index)).cloned();
+                let adapter = adapters.and_then(|set| set.get(&layer.name)).cloned();
                 Ok(PlannedLayer { name: layer.name.clone(), tiles, bias: layer.bias.clone(), adapter })
             })
             .collect::<Result<_, DeployError>>()?;

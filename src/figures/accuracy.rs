@@ -103,7 +103,7 @@ pub fn draw_accuracy_against_sigma(path: &Path, data: &AccuracyAgainstSigma) -> 
     save(path, canvas)
 }
 
-fn check(data: &AccuracyAgainstSigma) -> Result<(), FigureError> {
+pub(super) fn check(data: &AccuracyAgainstSigma) -> Result<(), FigureError> {
     let empty = |what| Err(FigureError::Empty { figure: FIGURE, what });
     if data.series.is_empty() {
         return empty("series");
@@ -135,7 +135,7 @@ fn check_accuracy(value: f64, what: impl Fn() -> String) -> Result<(), FigureErr
 }
 
 /// Everything drawn and a rim of 6 %, in per cent; a little above 100 at most, so that markers at 100 are whole.
-fn accuracy_range(data: &AccuracyAgainstSigma) -> (f64, f64) {
+pub(super) fn accuracy_range(data: &AccuracyAgainstSigma) -> (f64, f64) {
     let points = || data.series.iter().flat_map(|series| &series.points);
     let ends = |point: &AccuracyPoint| point.bounds.unwrap_or((point.accuracy, point.accuracy));
     let values =
@@ -189,7 +189,12 @@ fn measured_x(data: &AccuracyAgainstSigma, sheet: &Plot) -> Option<f64> {
 }
 
 /// The digital accuracy and the measured σ.
-fn draw_guides(canvas: &mut Canvas, sheet: &Plot, data: &AccuracyAgainstSigma, obstacles: &[Point]) {
+pub(super) fn draw_guides(
+    canvas: &mut Canvas,
+    sheet: &Plot,
+    data: &AccuracyAgainstSigma,
+    obstacles: &[Point],
+) {
     let Rect { left, right, top, bottom } = sheet.area;
     if let Some(digital) = data.digital {
         let y = sheet.y_at(digital * 100.0);
@@ -222,7 +227,7 @@ fn measured_text(sigma: f64) -> String {
     format!("measured σ = {}", wording::percent(sigma))
 }
 
-fn draw_series(canvas: &mut Canvas, sheet: &Plot, series: &AccuracySeries) {
+pub(super) fn draw_series(canvas: &mut Canvas, sheet: &Plot, series: &AccuracySeries) {
     let SeriesStyle { hue, line, marker, filled } = series.style;
     let ink = hue.ink();
     let points: Vec<Point> = series.points.iter().map(|point| on(sheet, point)).collect();
@@ -240,7 +245,7 @@ fn draw_series(canvas: &mut Canvas, sheet: &Plot, series: &AccuracySeries) {
     }
 }
 
-fn legend(data: &AccuracyAgainstSigma) -> Legend {
+pub(super) fn legend(data: &AccuracyAgainstSigma) -> Legend {
     let mut legend = Legend::default();
     for series in &data.series {
         let SeriesStyle { hue, line, marker, filled } = series.style;

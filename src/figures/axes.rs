@@ -9,11 +9,11 @@ use super::{
 };
 
 /// Length of a tick.
-const TICK: f64 = 14.0;
+pub(super) const TICK: f64 = 14.0;
 /// Space between a tick and its number, and between numbers and label.
-const GAP: f64 = 14.0;
+pub(super) const GAP: f64 = 14.0;
 /// Height kept for a line of type.
-const LINE: f64 = 50.0;
+pub(super) const LINE: f64 = 50.0;
 /// Height below the frame: ticks, numbers, label.
 pub(super) const FOOT: f64 = TICK + GAP + LINE + GAP + LINE;
 /// Height of the title with the space below it.

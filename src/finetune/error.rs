@@ -1,9 +1,11 @@
 //! What can go wrong in training and evaluation.
 
-use alora_calibration::SigmaReference;
+use std::path::PathBuf;
+
+use alora_calibration::{SigmaReference, StoreError};
 
 use super::config::ConfigError;
-use crate::{model::ModelError, photonic::TilingError};
+use crate::{dataset::DatasetError, model::ModelError, network::NetworkError};
 
 /// Why training or evaluation stopped.
 #[derive(Debug, thiserror::Error)]
@@ -14,22 +16,28 @@ pub enum FinetuneError {
     /// Adapters or weights that do not fit.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A layer that cannot be tiled.
+    /// A network that cannot be built or run.
     #[error(transparent)]
-    Tiling(#[from] TilingError),
+    Network(#[from] NetworkError),
+    /// Images that cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A checkpoint that cannot be gone on from.
+    #[error("{}: {reason}; remove it to start anew, or run with the configuration it was made with", path.display())]
+    Checkpoint {
+        /// File.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A compute device that was not compiled in.
     #[error(
         "the compute device `ndarray` is not part of this build; build with `--features ndarray-device`, or ask for `flex`"
     )]
     Device,
-    /// An empirical law drawn anew for each vector.
-    #[error(
-        "an empirical error law cannot be drawn per execution (the equivalent on the outputs is exact only for normal laws); ask for `per_step` or `frozen`"
-    )]
-    EmpiricalPerExecution,
-    /// An empirical law without residuals.
-    #[error("the empirical error law holds no residuals; fit it again")]
-    NoResiduals,
     /// σ relative to something else than full scale.
     #[error(
         "the error model is relative to {found:?}, training takes one relative to full scale; fit it again with that reference"
@@ -48,16 +56,6 @@ pub enum FinetuneError {
         /// σ asked.
         to: f64,
     },
-    /// Images of another size than the network takes.
-    #[error("{name}: images have {found} pixels, the network takes {expected}")]
-    Inputs {
-        /// Data set.
-        name: String,
-        /// Inputs of the network.
-        expected: usize,
-        /// Pixels found.
-        found: usize,
-    },
     /// A label beyond the network's outputs.
     #[error("{name}: label {label} at image {index}, the network has {classes} outputs")]
     Label {
@@ -66,19 +64,9 @@ pub enum FinetuneError {
         /// Image.
         index: usize,
         /// Label found.
-        label: u8,
+        label: usize,
         /// Outputs of the network.
         classes: usize,
-    },
-    /// Images that cannot be shifted.
-    #[error(
-        "images of {pixels} pixels cannot be shifted by {shift}; they are not square, or smaller than that: set `shift` to 0"
-    )]
-    NotSquare {
-        /// Pixels of an image.
-        pixels: usize,
-        /// Largest shift asked.
-        shift: usize,
     },
     /// No image.
     #[error("{name} holds no image")]
@@ -97,10 +85,4 @@ pub enum FinetuneError {
     /// The operator wants to stop.
     #[error("interrupted")]
     Interrupted,
-    /// burn did not give values out.
-    #[error("a tensor cannot be read ({reason}); this is a defect of alora, please report it")]
-    Tensor {
-        /// What burn said.
-        reason: String,
-    },
 }

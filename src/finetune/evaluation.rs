@@ -1,28 +1,25 @@
-//! Accuracy of a network, in digital arithmetic or on a simulated chip.
+//! Accuracy of a network: digital, quantised, with fresh errors, on frozen chips.
 
-use alora_calibration::ErrorModel;
-use ndarray::{Array2, ArrayView2, s};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use std::{collections::BTreeMap, sync::Arc};
+
+use alora_calibration::{ErrorLaw, ErrorModel, Event, Observer};
+use burn::tensor::{Device, Tensor};
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ChipModel, FinetuneError,
-    batches::check_fit,
-    chip::scaled_law,
-    execution::{execute, sent},
-    programmed::Programmed,
-};
+use super::{FinetuneError, law::scaled_law, training::{check_fit, step_seed}};
 use crate::{
-    dataset::Dataset,
-    model::{AdapterSet, Mlp},
+    dataset::{Dataset, Epoch, Loader, Pipeline},
+    model::{AdapterSet, Model},
+    network::{
+        AdapterPass, Arithmetic, BatchMoments, ConverterRanges, Network, Pass, Watch, constant, matrix,
+        stacked_adapters,
+    },
+    photonic::{ChipModel, Sampling},
 };
-
-/// Images that share one δW under [`Sampling::PerStep`](super::Sampling::PerStep).
-const STEP: usize = 200;
 
 /// Right answers among `n` images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accuracy {
     /// Images with the right class.
     pub correct: usize,
@@ -35,10 +32,10 @@ impl Accuracy {
     ///
     /// A row that holds NaN has no right answer.
     #[must_use]
-    pub fn of(logits: ArrayView2<'_, f32>, labels: &[u8]) -> Self {
-        let right = |(row, &label): (ndarray::ArrayView1<'_, f32>, &u8)| {
-            let expected = row[usize::from(label)];
-            row.iter().enumerate().all(|(class, &value)| class == usize::from(label) || value < expected)
+    pub fn of(logits: ArrayView2<'_, f32>, labels: &[usize]) -> Self {
+        let right = |(row, &label): (ndarray::ArrayView1<'_, f32>, &usize)| {
+            let expected = row[label];
+            row.iter().enumerate().all(|(class, &value)| class == label || value < expected)
         };
         Self {
             correct: logits.rows().into_iter().zip(labels).filter(|pair| right((pair.0, pair.1))).count(),
@@ -50,6 +47,11 @@ impl Accuracy {
     #[must_use]
     pub fn fraction(self) -> f64 {
         self.correct as f64 / self.n.max(1) as f64
+    }
+
+    fn add(&mut self, other: Self) {
+        self.correct += other.correct;
+        self.n += other.n;
     }
 }
 
@@ -65,24 +67,277 @@ pub enum AdapterUse<'a> {
     Parallel(&'a AdapterSet),
 }
 
-/// How a network is run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Conditions<'a> {
-    /// The chip; `None` for digital arithmetic.
-    pub chip: Option<&'a ChipModel>,
-    /// Adapters.
+/// A network to be evaluated.
+#[derive(Clone)]
+pub struct Subject<'a> {
+    /// The network.
+    pub model: Arc<Model>,
+    /// Its adapters.
     pub adapters: AdapterUse<'a>,
-    /// Seed of errors that are drawn anew.
-    pub seed: u64,
+    /// Ranges of static and learned converters.
+    pub ranges: ConverterRanges,
+    /// Digital factors on inputs, by group.
+    pub input_scales: BTreeMap<String, Arc<Vec<f32>>>,
 }
 
-/// Accuracy of `model` on `data` under `conditions`. The same arguments give the same result.
+impl<'a> Subject<'a> {
+    /// `model` with dynamic ranges and plain inputs.
+    #[must_use]
+    pub fn new(model: Arc<Model>, adapters: AdapterUse<'a>) -> Self {
+        Self { model, adapters, ranges: ConverterRanges::default(), input_scales: BTreeMap::new() }
+    }
+}
+
+/// Images that a network is evaluated on.
+#[derive(Clone, Copy)]
+pub struct Trial<'a> {
+    /// Images and labels.
+    pub data: &'a Dataset,
+    /// From images to the network's input.
+    pub pipeline: &'a Pipeline,
+    /// Images at a time.
+    pub batch_size: usize,
+}
+
+/// A subject ready to run.
+struct Runner {
+    network: Network,
+    parameters: BTreeMap<String, Tensor<2>>,
+    adapter: Option<AdapterPass>,
+}
+
+impl Runner {
+    /// `subject` on `chip`, or in digital arithmetic.
+    fn new(subject: &Subject<'_>, chip: Option<&ChipModel>) -> Result<Self, FinetuneError> {
+        let model = match subject.adapters {
+            AdapterUse::Merged(adapters) => Arc::new(adapters.merged(&subject.model)?),
+            AdapterUse::None | AdapterUse::Parallel(_) => Arc::clone(&subject.model),
+        };
+        let arithmetic = match chip {
+            None => Arithmetic::Digital,
+            Some(chip) => Arithmetic::Chip {
+                chip: chip.clone(),
+                ranges: subject.ranges.clone(),
+                input_scales: subject.input_scales.clone(),
+            },
+        };
+        let (parameters, adapter) = match subject.adapters {
+            AdapterUse::Parallel(set) => parallel(set, &model)?,
+            AdapterUse::None | AdapterUse::Merged(_) => (BTreeMap::new(), None),
+        };
+        Ok(Self { network: Network::new(model, arithmetic, &|_| false)?, parameters, adapter })
+    }
+
+    fn logits(&self, images: Array2<f32>, seed: u64) -> Result<Array2<f32>, FinetuneError> {
+        let pass = Pass::inference(&self.parameters, self.adapter, seed);
+        Ok(matrix(self.network.forward(images, &pass)?)?)
+    }
+
+    fn accuracy(&self, trial: Trial<'_>, seed: u64) -> Result<Accuracy, FinetuneError> {
+        let order = (0..trial.data.len()).collect();
+        let loader = Loader::new(trial.pipeline, trial.data, order, trial.batch_size, None)?;
+        let mut accuracy = Accuracy::default();
+        for (index, batch) in loader.enumerate() {
+            let batch = batch?;
+            let logits = self.logits(batch.images, step_seed(seed, index))?;
+            accuracy.add(Accuracy::of(logits.view(), &batch.labels));
+        }
+        Ok(accuracy)
+    }
+}
+
+/// Adapters beside the chip, stacked by group.
+fn parallel(
+    set: &AdapterSet,
+    model: &Model,
+) -> Result<(BTreeMap<String, Tensor<2>>, Option<AdapterPass>), FinetuneError> {
+    // They may not be those of this network.
+    set.check(model.architecture())?;
+    let Some((_, first)) = set.iter().next() else { return Ok((BTreeMap::new(), None)) };
+    let (rank, factor) = (first.rank(), first.factor());
+    let bias = set.iter().any(|(_, adapter)| adapter.a_bias.is_some() || adapter.b_bias.is_some());
+    let values = stacked_adapters(model.architecture(), set, rank, bias);
+    let device = Device::flex();
+    let tensors = values.into_iter().map(|(name, values)| (name, constant(values, &device))).collect();
+    Ok((tensors, Some(AdapterPass { factor, dropout: 0.0 })))
+}
+
+/// Accuracy of `subject` on `chip`, or in digital arithmetic without one. The same arguments give the same result.
 ///
 /// # Errors
 /// Images or adapters that do not fit the network, or an error law that cannot be sampled so.
-pub fn evaluate(model: &Mlp, data: &Dataset, conditions: &Conditions<'_>) -> Result<Accuracy, FinetuneError> {
-    check_fit(data, model)?;
-    Ok(Accuracy::of(logits(model, data.images.view(), conditions)?.view(), &data.labels))
+pub fn evaluate(
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
+    chip: Option<&ChipModel>,
+    seed: u64,
+) -> Result<Accuracy, FinetuneError> {
+    check_fit(trial.data, &subject.model)?;
+    Runner::new(subject, chip)?.accuracy(trial, seed)
+}
+
+/// Outputs of `subject` for `images`, `[n, channels · height · width]`: `[n, classes]`.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn logits(
+    subject: &Subject<'_>,
+    images: Array2<f32>,
+    chip: Option<&ChipModel>,
+    seed: u64,
+) -> Result<Array2<f32>, FinetuneError> {
+    Runner::new(subject, chip)?.logits(images, seed)
+}
+
+/// `subject` and its model with batch-norm statistics estimated again over `batches` batches of `trial` on `chip`: errors of the
+/// chip shift and widen the activations that norms expect (AdaBS: Joshi et al., Nat. Commun. 11, 2473 (2020)). Moments are the
+/// means over the batches. A network without batch norms comes back as it was.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn reestimate_norms(
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
+    chip: Option<&ChipModel>,
+    batches: usize,
+    seed: u64,
+) -> Result<Model, FinetuneError> {
+    let runner = Runner::new(subject, chip)?;
+    let watch = Watch::norms();
+    let order = Epoch { seed, number: 0 }.order(trial.data.len());
+    for (index, indices) in order.chunks(trial.batch_size).take(batches).enumerate() {
+        let batch = trial.pipeline.batch(trial.data, indices, None)?;
+        let pass = Pass::inference(&runner.parameters, runner.adapter, step_seed(seed, index));
+        runner.network.forward(batch.images, &Pass { watch: Some(&watch), ..pass })?;
+    }
+    let (architecture, mut weights) = Model::clone(&subject.model).into_parts();
+    for (norm, batches) in watch.take_moments() {
+        let count = batches.len() as f32;
+        for part in ["running_mean", "running_var"] {
+            let Some(parameter) = weights.get_mut(&format!("{norm}.{part}")) else { continue };
+            parameter.values.fill(0.0);
+            for BatchMoments { moments, .. } in &batches {
+                let values = if part == "running_mean" { &moments.mean } else { &moments.variance };
+                parameter.values.iter_mut().zip(values).for_each(|(sum, value)| *sum += value / count);
+            }
+        }
+    }
+    Ok(Model::new(architecture, weights)?)
+}
+
+/// Accuracies over draws or chips, as parts of 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Lowest.
+    pub min: f64,
+    /// Highest.
+    pub max: f64,
+    /// 5th percentile, interpolated between order statistics.
+    pub p5: f64,
+    /// Each, in the order of the seeds.
+    pub values: Vec<f64>,
+    /// Seed of each.
+    pub seeds: Vec<u64>,
+}
+
+impl Spread {
+    fn of(values: Vec<f64>, seeds: Vec<u64>) -> Self {
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let place = 0.05 * (sorted.len().saturating_sub(1)) as f64;
+        let (below, part) = (place.floor() as usize, place.fract());
+        let at = |index: usize| sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0);
+        Self {
+            mean: values.iter().sum::<f64>() / values.len().max(1) as f64,
+            min: at(0),
+            max: at(sorted.len().saturating_sub(1)),
+            p5: at(below) + part * (at(below + 1) - at(below)),
+            values,
+            seeds,
+        }
+    }
+}
+
+/// What a network is worth on a kind of chip, in simulation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Images.
+    pub images: usize,
+    /// f32.
+    pub digital: f64,
+    /// With converters, without error.
+    pub quantised: f64,
+    /// With errors drawn anew for each vector (each step for laws that cannot be), one value a draw.
+    pub fresh: Option<Spread>,
+    /// With errors frozen on each of several chips.
+    pub frozen: Option<Spread>,
+}
+
+/// Evaluates `subject` in digital arithmetic, quantised, with fresh errors `draws` times and on `chips` frozen chips. `observer`
+/// gets a step for each.
+///
+/// # Errors
+/// As [`evaluate`], or an interruption.
+pub fn evaluate_all(
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
+    chip: &ChipModel,
+    draws: usize,
+    chips: usize,
+    seed: u64,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation, FinetuneError> {
+    let has_error = chip.error.is_some();
+    let (draws, chips) = if has_error { (draws, chips) } else { (0, 0) };
+    // A measured map is one chip; there is nothing to draw.
+    let mapped = matches!(chip.error, Some(ErrorLaw::Map { .. }));
+    let (draws, chips) = if mapped { (0, 1) } else { (draws, chips) };
+    observer.on(Event::Started { stage: "evaluation", steps: (2 + draws + chips) as u64 });
+    let digital = evaluate(subject, trial, None, seed)?;
+    observer.on(Event::Step);
+    let quiet = ChipModel { error: None, sampling: Sampling::PerExecution, ..chip.clone() };
+    let quantised = evaluate(subject, trial, Some(&quiet), seed)?;
+    observer.on(Event::Step);
+    let mut run = |count: usize, sampling: &dyn Fn(u64) -> Sampling| {
+        let seeds: Vec<u64> = (0..count).map(|index| step_seed(seed, index) >> 1).collect();
+        let mut values = Vec::with_capacity(count);
+        // Fresh errors leave the programming alone: one network serves all draws.
+        let shared = Runner::new(subject, Some(&ChipModel { sampling: sampling(0), ..chip.clone() }))?;
+        let frozen = matches!(sampling(0), Sampling::Frozen { .. });
+        for &seed in &seeds {
+            let accuracy = if frozen {
+                let chip = ChipModel { sampling: sampling(seed), ..chip.clone() };
+                Runner::new(subject, Some(&chip))?.accuracy(trial, seed)?
+            } else {
+                shared.accuracy(trial, seed)?
+            };
+            values.push(accuracy.fraction());
+            observer.on(Event::Step);
+            if observer.interrupted() {
+                return Err(FinetuneError::Interrupted);
+            }
+        }
+        Ok(Spread::of(values, seeds))
+    };
+    let fresh_sampling = match chip.error {
+        // Residuals cannot be drawn per execution.
+        Some(ErrorLaw::Empirical { .. }) => Sampling::PerStep,
+        _ => Sampling::PerExecution,
+    };
+    let fresh = if draws > 0 { Some(run(draws, &|_| fresh_sampling)?) } else { None };
+    let frozen_sampling =
+        |seed| if mapped { Sampling::Map } else { Sampling::Frozen { chip_seed: seed } };
+    let frozen = if chips > 0 { Some(run(chips, &frozen_sampling)?) } else { None };
+    observer.on(Event::Finished);
+    Ok(Evaluation {
+        images: digital.n,
+        digital: digital.fraction(),
+        quantised: quantised.fraction(),
+        fresh,
+        frozen,
+    })
 }
 
 /// A point of an accuracy curve.
@@ -103,10 +358,9 @@ pub const CURVE_SIGMAS: [f64; 7] = [0.0, 0.005, 0.012, 0.02, 0.03, 0.05, 0.1];
 /// # Errors
 /// Those of [`evaluate`], or a law that cannot be stretched.
 pub fn accuracy_curve(
-    model: &Mlp,
-    data: &Dataset,
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
     chip: &ChipModel,
-    adapters: AdapterUse<'_>,
     error: &ErrorModel,
     sigmas: &[f64],
     seed: u64,
@@ -114,70 +368,28 @@ pub fn accuracy_curve(
     let mut points = Vec::with_capacity(sigmas.len());
     for &sigma in sigmas {
         let chip = ChipModel { error: scaled_law(error, sigma)?, ..chip.clone() };
-        let accuracy = evaluate(model, data, &Conditions { chip: Some(&chip), adapters, seed })?;
+        let accuracy = evaluate(subject, trial, Some(&chip), seed)?;
         points.push(CurvePoint { sigma, accuracy });
     }
     Ok(points)
 }
 
-/// Outputs of `model` for `inputs`, `[n, in]`, under `conditions`: `[n, classes]`.
-///
-/// # Errors
-/// Adapters that do not fit the network, or an error law that cannot be sampled so.
-pub fn logits(
-    model: &Mlp,
-    inputs: ArrayView2<'_, f32>,
-    conditions: &Conditions<'_>,
-) -> Result<Array2<f32>, FinetuneError> {
-    let merged = match conditions.adapters {
-        AdapterUse::Merged(adapters) => Some(adapters.merged(model)?),
-        AdapterUse::None | AdapterUse::Parallel(_) => None,
-    };
-    let parallel = match conditions.adapters {
-        // Checked against this network, which may not be the one they were made for.
-        AdapterUse::Parallel(adapters) => Some(AdapterSet::new(adapters.adapters().to_vec(), model)?),
-        AdapterUse::None | AdapterUse::Merged(_) => None,
-    };
-    let model = merged.as_ref().unwrap_or(model);
-    let mut rng = ChaCha8Rng::seed_from_u64(conditions.seed);
-    let mut x = inputs.to_owned();
-    for (index, layer) in model.layers().iter().enumerate() {
-        if index > 0 {
-            x.mapv_inplace(|value| value.max(0.0));
-        }
-        let mut y = match conditions.chip {
-            Some(chip) => on_chip(x.clone(), layer.weight.view(), chip, index as u64, &mut rng)?,
-            None => x.dot(&layer.weight.t()),
-        };
-        if let Some(adapters) = &parallel {
-            let adapter = &adapters.adapters()[index];
-            y += &(x.dot(&adapter.a.t()).dot(&adapter.b.t()) * adapter.factor());
-        }
-        y += &layer.bias;
-        x = y;
-    }
-    Ok(x)
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use ndarray::array;
 
-fn on_chip(
-    inputs: Array2<f32>,
-    weight: ArrayView2<'_, f32>,
-    chip: &ChipModel,
-    layer: u64,
-    rng: &mut ChaCha8Rng,
-) -> Result<Array2<f32>, FinetuneError> {
-    chip.check()?;
-    let mut programmed = Programmed::new(weight, chip, layer)?;
-    let vectors = sent(inputs, &programmed);
-    if !programmed.is_redrawn() {
-        return Ok(execute(vectors.view(), &programmed, rng.random()));
+    use super::*;
+
+    #[test]
+    fn a_row_with_nan_and_a_tie_are_no_right_answers() {
+        let logits = array![[1.0_f32, 2.0], [2.0, 1.0], [3.0, 3.0], [f32::NAN, 0.0]];
+        assert_eq!(Accuracy::of(logits.view(), &[1, 0, 0, 1]), Accuracy { correct: 2, n: 4 });
     }
-    let mut outputs = Array2::zeros((vectors.nrows(), weight.nrows()));
-    for start in (0..vectors.nrows()).step_by(STEP) {
-        let step = s![start..(start + STEP).min(vectors.nrows()), ..];
-        let seed = rng.random();
-        programmed.redraw(seed);
-        outputs.slice_mut(step).assign(&execute(vectors.slice(step), &programmed, seed));
+
+    #[test]
+    fn the_fifth_percentile_lies_between_the_two_lowest_of_eleven() {
+        let spread = Spread::of((0..11).rev().map(f64::from).collect(), (0..11).collect());
+        assert_eq!((spread.min, spread.p5, spread.max, spread.mean), (0.0, 0.5, 10.0, 5.0));
     }
-    Ok(outputs)
 }

@@ -1,106 +1,84 @@
 //! Named tensors in a safetensors file, with schema and origin in its metadata.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    io::Write,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
-use alora_calibration::{Provenance, StoreError, write_atomically};
+use alora_calibration::{Provenance, StoreError};
 use ndarray::{Array1, Array2};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Mlp, ModelError};
+use super::{
+    Mlp, ModelError, Parameter,
+    error::shape,
+    stream::{self, TensorReader},
+};
 
 /// Name, shape, and values in row-major order.
 pub(super) type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
-/// Writes `tensors` as F32, whole or not at all. The metadata holds `schema`, `provenance` (JSON), `simulated`, and `more`.
+/// What every file of ours says of itself: `schema`, `provenance` (JSON), `simulated`.
+pub(super) fn stamp(schema: &str, provenance: &Provenance) -> BTreeMap<String, String> {
+    // A provenance holds text, a number and enums without fields: JSON has words for all of it.
+    let text = serde_json::to_string(provenance).unwrap_or_default();
+    BTreeMap::from([
+        ("schema".to_owned(), schema.to_owned()),
+        ("provenance".to_owned(), text),
+        ("simulated".to_owned(), provenance.simulated.to_string()),
+    ])
+}
+
+/// Origin that a file of ours tells.
+pub(super) fn origin(reader: &TensorReader) -> Result<Provenance, ModelError> {
+    let text = reader.metadata("provenance").unwrap_or("missing");
+    serde_json::from_str(text).map_err(|error| ModelError::Metadata {
+        key: "provenance",
+        expected: "the origin of the file as JSON".to_owned(),
+        found: error.to_string(),
+    })
+}
+
+/// Writes `tensors` as F32, whole or not at all. The metadata holds [`stamp`] and `more`.
 pub(super) fn write_tensors(
     path: &Path,
     schema: &str,
     provenance: &Provenance,
     more: &[(&str, String)],
-    tensors: Vec<NamedTensor>,
+    tensors: &[NamedTensor],
 ) -> Result<(), ModelError> {
-    let malformed = |reason: String| StoreError::Malformed { path: path.to_owned(), reason };
-    let provenance_text = serde_json::to_string(provenance).map_err(|error| malformed(error.to_string()))?;
-    let mut metadata = HashMap::from([
-        ("schema".to_owned(), schema.to_owned()),
-        ("provenance".to_owned(), provenance_text),
-        ("simulated".to_owned(), provenance.simulated.to_string()),
-    ]);
+    let mut metadata = stamp(schema, provenance);
     metadata.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, shape, values)| {
-            (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        })
+    let entries: Vec<stream::Entry<'_>> = tensors
+        .iter()
+        .map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()))
         .collect();
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, shape, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
-            .map_err(|error| malformed(error.to_string()))?;
-        views.push((name.as_str(), view));
-    }
-    let file = safetensors::serialize(views, Some(metadata)).map_err(|error| malformed(error.to_string()))?;
-    Ok(write_atomically(path, |writer| writer.write_all(&file))?)
+    stream::write(path, &metadata, &entries)
 }
 
-/// Tensors of a file that are not yet taken.
+/// Tensors of a small file that are not yet taken.
 pub(super) struct TensorFile {
-    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-    metadata: HashMap<String, String>,
+    tensors: BTreeMap<String, Parameter>,
+    adapters: Option<String>,
     pub(super) provenance: Provenance,
 }
 
 impl TensorFile {
     /// Reads a file of the schema `schema`.
     pub(super) fn read(path: &Path, schema: &'static str) -> Result<Self, ModelError> {
-        let bytes = fs::read(path)
-            .map_err(|source| StoreError::Read { path: path.to_owned(), source })
-            .map_err(ModelError::from)?;
-        Self::decode(&bytes, schema).map_err(|error| match error {
-            ModelError::Metadata { key: "schema", found, .. } => {
-                ModelError::Store(StoreError::Schema { path: path.to_owned(), found, expected: schema })
-            }
-            error => ModelError::File { path: path.to_owned(), source: Box::new(error) },
-        })
-    }
-
-    fn decode(bytes: &[u8], schema: &'static str) -> Result<Self, ModelError> {
-        let malformed =
-            |error: safetensors::SafeTensorError| ModelError::Malformed { reason: error.to_string() };
-        let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let found = |key: &str| metadata.get(key).cloned().unwrap_or_else(|| "missing".to_owned());
+        let mut reader = TensorReader::open(path)?;
+        let found = reader.metadata("schema");
         // PyTorch and numpy write networks without our metadata; names and shapes are checked all the same.
-        let plain = schema == Mlp::SCHEMA && !metadata.contains_key("schema");
-        if !plain && found("schema") != schema {
-            return Err(ModelError::Metadata {
-                key: "schema",
-                expected: schema.to_owned(),
-                found: found("schema"),
-            });
+        let plain = schema == Mlp::SCHEMA && found.is_none();
+        if !plain && found != Some(schema) {
+            let found = found.unwrap_or("missing").to_owned();
+            return Err(StoreError::Schema { path: path.to_owned(), found, expected: schema }.into());
         }
-        let provenance = if plain {
-            unknown_origin()
-        } else {
-            serde_json::from_str(&found("provenance")).map_err(|error| ModelError::Metadata {
-                key: "provenance",
-                expected: "the origin of the file as JSON".to_owned(),
-                found: error.to_string(),
-            })?
-        };
-        let tensors = file
-            .iter()
-            .map(|(name, view)| {
-                (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
-            })
-            .collect();
-        Ok(Self { tensors, metadata, provenance })
+        let provenance =
+            if plain { unknown_origin() } else { origin(&reader).map_err(|error| error.within(path))? };
+        let adapters = reader.metadata("adapters").map(str::to_owned);
+        let mut tensors = BTreeMap::new();
+        for name in reader.names() {
+            let parameter = reader.read(&name)?;
+            tensors.insert(name, parameter);
+        }
+        Ok(Self { tensors, adapters, provenance })
     }
 
     /// Names of the tensors not yet taken.
@@ -108,9 +86,9 @@ impl TensorFile {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// A metadata entry.
-    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+    /// The metadata entry `adapters`: `none` or `merged`.
+    pub(super) fn adapters(&self) -> Option<&str> {
+        self.adapters.as_deref()
     }
 
     /// Takes a matrix.
@@ -130,15 +108,10 @@ impl TensorFile {
     }
 
     fn take(&mut self, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
-        let tensor = name.to_owned();
-        let Some((format, shape, bytes)) = self.tensors.remove(name) else {
-            return Err(ModelError::Missing { tensor });
-        };
-        if format != Dtype::F32 {
-            return Err(ModelError::Format { tensor, found: format!("{format:?}") });
+        match self.tensors.remove(name) {
+            Some(parameter) => Ok((parameter.shape, parameter.values)),
+            None => Err(ModelError::Missing { tensor: name.to_owned() }),
         }
-        let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Ok((shape, bytes.chunks_exact(4).map(value).collect()))
     }
 
     /// Refuses tensors that nobody took.
@@ -151,7 +124,7 @@ impl TensorFile {
 }
 
 /// Origin of a network that somebody brought.
-fn unknown_origin() -> Provenance {
+pub(super) fn unknown_origin() -> Provenance {
     Provenance {
         tool: "unknown".to_owned(),
         processor: None,
@@ -164,22 +137,18 @@ fn unknown_origin() -> Provenance {
 
 fn wrong_rank(name: &str, dimensions: usize, found: Vec<usize>) -> ModelError {
     let what = if dimensions == 1 { "one dimension" } else { "two dimensions" };
-    ModelError::Metadata {
-        key: "shape",
-        expected: format!("{what} for `{name}`"),
-        found: super::shape(&found),
-    }
+    ModelError::Metadata { key: "shape", expected: format!("{what} for `{name}`"), found: shape(&found) }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use std::error::Error;
+    use std::{error::Error, fs};
 
     use ndarray::array;
 
     use super::*;
-    use crate::model::{Adapter, AdapterSet, LinearWeights, Mlp};
+    use crate::model::LinearWeights;
 
     fn provenance() -> Provenance {
         Provenance {
@@ -206,26 +175,18 @@ mod tests {
     fn complaint(tensors: Vec<NamedTensor>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        write_tensors(&path, Mlp::SCHEMA, &provenance(), &[], tensors).unwrap();
+        write_tensors(&path, Mlp::SCHEMA, &provenance(), &[], &tensors).unwrap();
         let error = Mlp::read(&path).unwrap_err();
         assert_eq!(error.to_string(), path.display().to_string());
         error.source().unwrap().to_string()
     }
 
     #[test]
-    fn networks_and_adapters_come_back_as_they_were_written() {
+    fn a_network_comes_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         base().write(&path, &provenance()).unwrap();
         assert_eq!(Mlp::read(&path).unwrap(), (base(), provenance()));
-        let adapters = vec![
-            Adapter { a: array![[1.0, 0.1]], b: array![[0.2], [0.3]], alpha: 16.0 },
-            Adapter { a: array![[1.0, 2.0]], b: array![[0.5]], alpha: 0.5 },
-        ];
-        let set = AdapterSet::new(adapters, &base()).unwrap();
-        let path = folder.path().join("adapters.safetensors");
-        set.write(&path, &provenance()).unwrap();
-        assert_eq!(AdapterSet::read(&path, &base()).unwrap(), (set, provenance()));
     }
 
     #[test]
@@ -256,11 +217,11 @@ mod tests {
     fn another_schema_and_a_truncated_file_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        write_tensors(&path, AdapterSet::SCHEMA, &provenance(), &[], vec![]).unwrap();
+        write_tensors(&path, "alora.adapters/2", &provenance(), &[], &[]).unwrap();
         let message = Mlp::read(&path).unwrap_err().to_string();
         assert!(
             message.contains(
-                "schema is `alora.adapters/1`, expected `alora.mlp/1`; this is a file of another kind"
+                "schema is `alora.adapters/2`, expected `alora.mlp/1`; this is a file of another kind"
             ),
             "{message}"
         );

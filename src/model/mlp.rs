@@ -31,7 +31,7 @@ pub struct Mlp {
 }
 
 /// What the metadata entry `adapters` says of a network with adapters in it.
-const MERGED: &str = "merged";
+pub(super) const MERGED: &str = "merged";
 
 impl Mlp {
     /// Version of the file format.
@@ -114,7 +114,7 @@ impl Mlp {
             ));
             tensors.push((format!("{}.bias", layer.name), vec![out], layer.bias.to_vec()));
         }
-        write_tensors(path, Self::SCHEMA, provenance, &[("adapters", adapters.to_owned())], tensors)
+        write_tensors(path, Self::SCHEMA, provenance, &[("adapters", adapters.to_owned())], &tensors)
     }
 
     /// Reads a network to which adapters will be added.
@@ -123,7 +123,7 @@ impl Mlp {
     /// As [`Self::read`], or a file that says that adapters were merged into it already.
     pub fn read_base(path: &Path) -> Result<(Self, Provenance), ModelError> {
         let file = TensorFile::read(path, Self::SCHEMA)?;
-        if file.metadata("adapters") == Some(MERGED) {
+        if file.adapters() == Some(MERGED) {
             return Err(ModelError::AlreadyMerged { path: path.to_owned() });
         }
         Self::read(path)

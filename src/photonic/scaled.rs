@@ -49,7 +49,7 @@ impl ScaledTiles {
         if let Some(((row, col), &value)) = weight.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(WeightError::NotFinite { cell: Cell { row, col }, value: f64::from(value) });
         }
-        let scales = full_scales(weight, &tiling, scaling);
+        let scales = full_scales(weight, &tiling, scaling, 0.0);
         let quantiser = Quantiser::over(1.0, weight_bits);
         let tiles =
             tiling.tiles().map(|place| scaled_tile(weight, &scales, shape, quantiser, place)).collect();
@@ -132,7 +132,7 @@ mod tests {
                 prop_assert!(WeightMatrix::new(tile.weights.clone()).is_ok());
                 prop_assert!(WeightMatrix::new(tile.quantised.clone()).is_ok());
             }
-            let scales = full_scales(weight.view(), &scaled.tiling, scaling);
+            let scales = full_scales(weight.view(), &scaled.tiling, scaling, 0.0);
             for ((row, col), &represented) in scaled.represented().indexed_iter() {
                 let half_lsb = 0.5 * f64::from(scales[(col / 4, row)]) / f64::from(bits.max_code());
                 prop_assert!((represented - f64::from(weight[(row, col)])).abs() <= half_lsb * (1.0 + 1e-9));

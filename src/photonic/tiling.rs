@@ -65,6 +65,11 @@ impl TileShape {
         }
     }
 
+    /// The same, with 1 in place of 0.
+    pub(crate) const fn at_least_one(rows: usize, cols: usize) -> Self {
+        Self { rows: if rows == 0 { 1 } else { rows }, cols: if cols == 0 { 1 } else { cols } }
+    }
+
     /// Outputs.
     #[must_use]
     pub const fn rows(self) -> usize {

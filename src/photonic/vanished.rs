@@ -40,7 +40,7 @@ pub fn vanished_deltas(
     if base.dim() != merged.dim() {
         return Err(TilingError::Shape { what: "the base layer", expected: merged.dim(), found: base.dim() });
     }
-    let scales = full_scales(merged, &tiling, scaling);
+    let scales = full_scales(merged, &tiling, scaling, 0.0);
     let mut count = VanishedDeltas { weights: merged.len(), ..VanishedDeltas::default() };
     for ((row, col), &after) in merged.indexed_iter() {
         let before = base[(row, col)];

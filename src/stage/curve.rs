@@ -8,19 +8,17 @@ use alora_drivers::Descriptor;
 use super::{
     Context, Purpose, Trained,
     fit::{FULL_SCALE, subject},
-    train::tile_of,
+    task::Task,
+    train::{adapt, chip_model, tile_of},
 };
 use crate::{
-    dataset::Mnist,
     error::Error,
     figures::{
         AccuracyAgainstSigma, AccuracyPoint, AccuracySeries, Hue, LineStyle, Marker, SeriesStyle,
         draw_accuracy_against_sigma,
     },
-    finetune::{
-        Accuracy, AdapterUse, ChipModel, CurvePoint, FinetuneOutcome, Sampling, accuracy_curve, finetune,
-    },
-    photonic::{ConverterPrecision, TileShape},
+    finetune::{Accuracy, AdapterUse, CurvePoint, Subject, Trial, accuracy_curve},
+    photonic::{ChipModel, ConverterPrecision, Sampling},
 };
 
 /// One curve of the figure.
@@ -41,7 +39,7 @@ const DRAWS: u64 = 3;
 /// An error law that cannot be stretched, training that diverges, or a folder that cannot be written.
 pub fn accuracy_figure(
     context: &mut Context<'_>,
-    data: &Mnist,
+    task: &Task,
     trained: &Trained,
     error: &ErrorModel,
     descriptor: &Descriptor,
@@ -51,69 +49,76 @@ pub fn accuracy_figure(
         return Ok(());
     }
     let sigmas: Vec<f64> = figures.sigma_percent.iter().map(|percent| percent / 100.0).collect();
-    let tile = tile_of(descriptor)?;
+    let plain = chip_model(context.config, tile_of(descriptor)?, error)?;
     let mut curves = Vec::new();
     for &bits in &figures.bits {
         context.go_on()?;
         let precision = ConverterPrecision::uniform(bits)
             .map_err(|error| Error::Input { path: "figures.bits".into(), reason: error.to_string() })?;
+        let chip = ChipModel { precision: Some(precision), ..plain.clone() };
+        // What the run trained anyway needs no second training.
+        let adapted = if precision == context.config.precision {
+            None
+        } else {
+            Some(adapt(context, task, &trained.base, &chip, None)?)
+        };
+        context.go_on()?;
         let chip = ChipModel {
-            tile,
-            scaling: context.config.mapping.scaling,
-            precision: Some(precision),
             error: None,
             // Residuals cannot be drawn per execution.
             sampling: match error.law {
                 ErrorLaw::Empirical { .. } => Sampling::PerStep,
+                ErrorLaw::Map { .. } => Sampling::Map,
                 _ => Sampling::PerExecution,
             },
+            ..chip
         };
-        let adapted = adapted_at(context, data, trained, error, tile, precision)?;
-        context.go_on()?;
-        let seed = context.seed(Purpose::Evaluate);
-        context.observer.on(Event::Started { stage: "accuracy against σ", steps: 2 * DRAWS });
-        let mut points = |model, adapters| {
-            let draws = (0..DRAWS).map(|draw| {
-                let seed = seed.wrapping_add(draw);
-                let curve = accuracy_curve(model, &data.test, &chip, adapters, error, &sigmas, seed);
-                context.observer.on(Event::Step);
-                curve
-            });
-            Ok::<_, Error>(transposed(&draws.collect::<Result<Vec<_>, _>>()?))
+        let before = trained.before();
+        let after = match &adapted {
+            None => trained.after(),
+            Some(outcome) => Subject {
+                model: if outcome.adapters.is_some() {
+                    std::sync::Arc::clone(&trained.base.model)
+                } else {
+                    std::sync::Arc::clone(&outcome.merged)
+                },
+                adapters: outcome.adapters.as_ref().map_or(AdapterUse::None, AdapterUse::Parallel),
+                ranges: outcome.ranges.clone(),
+                input_scales: trained.base.input_scales.clone(),
+            },
         };
-        let method = "PTQ".to_owned();
-        let plain = points(&trained.base, AdapterUse::None)?;
-        let adapted = adapted.as_ref().unwrap_or(&trained.outcome);
-        // As trained: adapters beside the processor. Without adapters the base itself was trained.
-        let (model, adapters) = match &adapted.adapters {
-            Some(adapters) => (&trained.base, AdapterUse::Parallel(adapters)),
-            None => (&adapted.merged, AdapterUse::None),
-        };
-        let tuned = points(model, adapters)?;
-        context.observer.on(Event::Finished);
-        curves.push(Curve { method, bits, points: plain });
-        curves.push(Curve { method: context.config.finetune.techniques.name(), bits, points: tuned });
+        for (method, subject) in
+            [("PTQ".to_owned(), before), (context.config.finetune.techniques.name(), after)]
+        {
+            let points = points(context, task, &subject, &chip, error, &sigmas)?;
+            curves.push(Curve { method, bits, points });
+        }
     }
     context.go_on()?;
     write_table(context, &curves)?;
     draw(context, trained, error, curves)
 }
 
-/// The network adapted at `precision`; `None` when that is what the run trained anyway.
-fn adapted_at(
+/// Accuracy of `subject` at each σ, several draws each.
+fn points(
     context: &mut Context<'_>,
-    data: &Mnist,
-    trained: &Trained,
+    task: &Task,
+    subject: &Subject<'_>,
+    chip: &ChipModel,
     error: &ErrorModel,
-    tile: TileShape,
-    precision: ConverterPrecision,
-) -> Result<Option<FinetuneOutcome>, Error> {
-    if precision == context.config.precision {
-        return Ok(None);
+    sigmas: &[f64],
+) -> Result<Vec<(f64, Vec<Accuracy>)>, Error> {
+    let batch_size = context.config.evaluation.batch_size;
+    let trial = Trial { data: task.test(), pipeline: &task.pipeline, batch_size };
+    let seed = context.seed(Purpose::Evaluate);
+    context.observer.on(Event::Started { stage: "accuracy against σ", steps: DRAWS });
+    let mut draws = Vec::new();
+    for draw in 0..DRAWS {
+        draws.push(accuracy_curve(subject, trial, chip, error, sigmas, seed.wrapping_add(draw))?);
+        context.observer.on(Event::Step);
     }
-    let mut config = context.config.finetune_config(context.seed(Purpose::Finetune));
-    config.precision = precision;
-    Ok(Some(finetune(&trained.base, &data.train, &config, tile, error, &mut *context.observer)?))
+    context.observer.on(Event::Finished);
+    Ok(transposed(&draws))
 }
 
 /// From draws of curves to points of draws.

@@ -7,7 +7,7 @@ use alora_calibration::{Calibration, Processor, Provenance};
 use super::{Context, connect, train::tile_of};
 use crate::{
     config::Config,
-    dataset::Dataset,
+    dataset::{Dataset, Pipeline},
     deploy::{DeploymentPlan, DeploymentRecord, OnChipOutcome, VerificationLimits, run_on_chip},
     error::Error,
     model::{AdapterSet, Mlp},
@@ -43,7 +43,7 @@ pub async fn deploy(
     processor: &mut Processor,
     model: &Mlp,
     digital: Option<&AdapterSet>,
-    test: &Dataset,
+    (test, pipeline): (&Dataset, &Pipeline),
     name: &str,
     stage: &'static str,
 ) -> Result<Deployed, Error> {
@@ -52,8 +52,9 @@ pub async fn deploy(
         VerificationLimits { repeats: config.deployment.repeats, residual: config.deployment.residual_limit };
     let tile = tile_of(processor.descriptor())?;
     let plan = DeploymentPlan::new(model, digital, config.mapping.scaling, tile, config.precision)?;
+    let images = pipeline.all(test)?;
     let outcome =
-        run_on_chip(processor, &plan, test.images.view(), limits, stage, &mut *context.observer).await;
+        run_on_chip(processor, &plan, images.images.view(), limits, stage, &mut *context.observer).await;
     processor.park().await?;
     let outcome = outcome.map_err(|error| match error {
         crate::deploy::DeployError::Interrupted => Error::Interrupted,
@@ -65,6 +66,6 @@ pub async fn deploy(
     let key = name.replace('-', "_");
     record.write(&context.folder.file(&key, &format!("{name}.toml")), &outcome.layers)?;
     context.folder.file(&format!("{key}_arrays"), &format!("{name}.npz"));
-    let accuracy = outcome.correct(&test.labels) as f64 / test.len().max(1) as f64;
+    let accuracy = outcome.correct(&images.labels) as f64 / test.len().max(1) as f64;
     Ok(Deployed { record, outcome, accuracy })
 }

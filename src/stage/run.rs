@@ -3,14 +3,15 @@
 use alora_calibration::{Event, FitReport};
 
 use super::{
-    AccuracyReport, Context, DeploymentReport, ProcessorReport, RunReport, accuracy_figure,
-    calibrate_and_measure, deploy, fit_record, load_data, train, train::tile_of,
+    AccuracyReport, Context, DeploymentReport, ProcessorReport, RunReport, Task, accuracy_figure,
+    calibrate_and_measure, chip_model, deploy, fit_record, train, train::tile_of,
 };
 use crate::{
     config::{AdapterMode, Config},
     deploy::vanished_deltas,
     error::Error,
-    model::{AdapterSet, Mlp},
+    model::{AdapterSet, Mlp, Model},
+    photonic::{Equalise, Mapping},
 };
 
 /// Runs the whole loop of the configuration; the report's `files` and `seconds` are the caller's to fill.
@@ -20,10 +21,9 @@ use crate::{
 /// # Errors
 /// The first error of any stage.
 pub async fn run(context: &mut Context<'_>) -> Result<RunReport, Error> {
-    let data = load_data(context.config)?;
-    let labels = data.train.labels.iter().chain(&data.test.labels);
-    let classes = labels.max().map_or(0, |&label| usize::from(label) + 1);
-    refuse_unfit_weights(context.config, data.train.images.ncols(), classes)?;
+    refuse_what_no_processor_runs(context.config)?;
+    let task = Task::load(context)?;
+    refuse_other_families(&task)?;
 
     let mut measured = calibrate_and_measure(context).await?;
     let fitted = fit_record(context, &measured.record)?;
@@ -32,33 +32,29 @@ pub async fn run(context: &mut Context<'_>) -> Result<RunReport, Error> {
     note_what_stands_out(context, &fitted.report);
 
     let descriptor = measured.processor.descriptor().clone();
-    let trained = train(context, &data, &fitted.model, &descriptor)?;
+    let chip = chip_model(context.config, tile_of(&descriptor)?, &fitted.model)?;
+    let trained = train(context, &task, &chip, &fitted.model)?;
+    let base = perceptron(&trained.base.model)?;
+    let merged = perceptron(&trained.outcome.merged)?;
 
     let processor = &mut measured.processor;
-    let before = deploy(
-        context,
-        processor,
-        &trained.base,
-        None,
-        &data.test,
-        "deployment-ptq",
-        "as trained, on the processor",
-    )
-    .await?;
+    let images = (task.test(), &task.pipeline);
+    let before =
+        deploy(context, processor, &base, None, images, "deployment-ptq", "as trained, on the processor")
+            .await?;
     context.go_on()?;
     let digital = digital_adapters(context.config, trained.outcome.adapters.as_ref());
-    let written: &Mlp = if digital.is_some() { &trained.base } else { &trained.outcome.merged };
+    let written: &Mlp = if digital.is_some() { &base } else { &merged };
     let after =
-        deploy(context, processor, written, digital, &data.test, "deployment", "adapted, on the processor")
-            .await?;
+        deploy(context, processor, written, digital, images, "deployment", "adapted, on the processor").await?;
 
-    accuracy_figure(context, &data, &trained, &fitted.model, &descriptor)?;
+    accuracy_figure(context, &task, &trained, &fitted.model, &descriptor)?;
 
     let config = context.config;
     let deltas = digital.is_none().then(|| {
         let scaling = config.mapping.scaling;
         tile_of(&descriptor)
-            .map(|tile| vanished_deltas(&trained.base, written, scaling, tile, config.precision))
+            .map(|tile| vanished_deltas(&base, written, scaling, tile, config.precision))
             .unwrap_or_default()
     });
     Ok(RunReport {
@@ -74,7 +70,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<RunReport, Error> {
             digital: trained.digital,
             ptq_on_chip: before.accuracy,
             alora_on_chip: after.accuracy,
-            images: data.test.len(),
+            images: task.test().len(),
         },
         parameters: trained.parameters,
         deployment: DeploymentReport::of(&after, deltas),
@@ -107,18 +103,30 @@ fn digital_adapters<'a>(config: &Config, adapters: Option<&'a AdapterSet>) -> Op
     }
 }
 
-/// Weights that do not fit the images are refused before a device is opened.
-fn refuse_unfit_weights(config: &Config, pixels: usize, classes: usize) -> Result<(), Error> {
-    let Some(path) = &config.model.weights else { return Ok(()) };
-    let (base, _) = Mlp::read(path)?;
-    let inputs = base.layers().first().map_or(0, |layer| layer.weight.ncols());
-    let outputs = base.layers().last().map_or(0, |layer| layer.weight.nrows());
-    if inputs == pixels && outputs >= classes {
+/// What the processor does not do yet is refused before a device is opened.
+fn refuse_what_no_processor_runs(config: &Config) -> Result<(), Error> {
+    let mapping = config.mapping;
+    let plain = Mapping { scaling: mapping.scaling, equalise: mapping.equalise, ..Mapping::default() };
+    if mapping == plain && mapping.equalise != Equalise::All {
         return Ok(());
     }
-    let reason = format!(
-        "the network takes {inputs} inputs and has {outputs} outputs, the images have {pixels} pixels and {classes} \
-         classes; bring weights for these images"
-    );
-    Err(Error::Input { path: path.clone(), reason })
+    let reason = "the processor itself runs the scales `matrix`, `tile` and `row` with dynamic ranges, and folded \
+                  equalisation; clipping, other ranges, tiles as large as a layer and digital factors on inputs are for \
+                  `alora finetune` and `alora sweep`";
+    Err(Error::Input { path: "mapping".into(), reason: reason.to_owned() })
+}
+
+/// The processor runs perceptrons; other families are simulated.
+fn refuse_other_families(task: &Task) -> Result<(), Error> {
+    perceptron(&task.model).map(|_| ())
+}
+
+fn perceptron(model: &Model) -> Result<Mlp, Error> {
+    model.to_mlp().ok_or_else(|| Error::Input {
+        path: "model".into(),
+        reason: format!(
+            "this is {}; the whole loop runs multi-layer perceptrons on the processor: use `alora finetune` for others",
+            model.architecture().what()
+        ),
+    })
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    model::{Adapter, AdapterSet, LinearWeights, Mlp},
+    model::{Adapter, AdapterSet, ImageShape, LinearWeights, Mlp, Model},
 };
 
 /// Widths of the paper's network.
@@ -26,13 +26,20 @@ pub(super) fn cases(_: &Handle) -> Result<Vec<Case>, Error> {
         bias: Array1::zeros(pair[1]),
     });
     let base = Mlp::new(layers.collect())?;
-    let adapters = WIDTHS.windows(2).map(|pair| Adapter {
-        a: matrix(RANK, pair[0], 0.05, rng),
-        b: matrix(pair[1], RANK, 0.05, rng),
-        alpha: ALPHA,
+    let adapters = WIDTHS.windows(2).enumerate().map(|(index, pair)| {
+        let adapter = Adapter {
+            a: matrix(RANK, pair[0], 0.05, rng),
+            b: matrix(pair[1], RANK, 0.05, rng),
+            a_bias: None,
+            b_bias: None,
+            alpha: ALPHA,
+        };
+        (format!("fc{}", index + 1), adapter)
     });
-    let set = AdapterSet::new(adapters.collect(), &base)?;
-    let merged = set.merged(&base)?;
+    let adapters = adapters.collect();
+    let model = Model::from_mlp(&base, ImageShape { channels: 1, height: 28, width: 28 })?;
+    let set = AdapterSet::new(adapters, model.architecture())?;
+    let merged = set.merged(&model)?.to_mlp().unwrap_or_else(|| base.clone());
     Ok(vec![
         Case::at_most(
             "Merged weights against base + (α/k)·B·A, largest difference, k = 8, α = 16",
@@ -58,9 +65,10 @@ pub(super) fn cases(_: &Handle) -> Result<Vec<Case>, Error> {
 }
 
 fn merged_errors(base: &Mlp, set: &AdapterSet, merged: &Mlp) -> Vec<f64> {
-    let layers = base.layers().iter().zip(set.adapters()).zip(merged.layers());
+    let layers = base.layers().iter().zip(merged.layers());
     layers
-        .flat_map(|((base, adapter), merged)| {
+        .filter_map(|(base, merged)| Some((base, set.get(&base.name)?, merged)))
+        .flat_map(|(base, adapter, merged)| {
             merged.weight.indexed_iter().map(|((out, input), &found)| {
                 let products =
                     (0..RANK).map(|k| f64::from(adapter.b[(out, k)]) * f64::from(adapter.a[(k, input)]));

@@ -1,7 +1,7 @@
 //! Converters, tiles and the noise of an execution.
 
 use alora_calibration::ErrorLaw;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use tokio::runtime::Handle;
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     error::Error,
-    finetune::{ChipModel, ComputeDevice, FinetuneError, PhotonicLinear, Sampling, compute_device},
-    photonic::{Bits, Quantiser, TileShape, Tiling, WeightScaling, vanished_deltas},
+    network::{NetworkError, PhotonicLinear, matrix},
+    photonic::{Bits, ChipModel, Quantiser, Sampling, TileShape, Tiling, WeightScaling, vanished_deltas},
 };
 
 pub(super) fn cases(_: &Handle) -> Result<Vec<Case>, Error> {
@@ -158,20 +158,16 @@ fn spread(outputs: &Array2<f64>) -> f64 {
 
 /// Outputs, `[vectors, SIDE]`, of the same vector sent again and again through ideal converters.
 fn outputs(weight: &Array2<f32>, input: &[f64], sampling: Sampling) -> Result<Array2<f64>, Error> {
-    let device = compute_device(ComputeDevice::Flex)?;
     let chip = ChipModel {
-        tile: own(TileShape::new(SIDE, SIDE))?,
-        scaling: WeightScaling::Matrix,
-        precision: None,
+        tile: Some(own(TileShape::new(SIDE, SIDE))?),
         error: Some(ErrorLaw::Gaussian { sigma: SIGMA }),
         sampling,
+        ..ChipModel::ideal()
     };
-    let mut layer = PhotonicLinear::new(weight.view(), &chip, 0, &device)?;
+    let network = |error: NetworkError| Error::Finetune(error.into());
+    let layer = PhotonicLinear::new(weight.view(), None, &chip, 0).map_err(network)?;
     let sent: Vec<f32> = input.iter().cycle().take(SIDE * VECTORS).map(|x| *x as f32).collect();
-    let x = Tensor::<2>::from_data(TensorData::new(sent, [VECTORS, SIDE]), &device);
-    let values = layer.forward(x, 11)?.inner().into_data().try_into_vec::<f32>();
-    let unreadable = |reason: String| Error::Finetune(FinetuneError::Tensor { reason });
-    let values = values.map_err(|error| unreadable(format!("{error:?}")))?;
-    let outputs = Array2::from_shape_vec((VECTORS, SIDE), values).map_err(|e| unreadable(e.to_string()))?;
+    let x = Tensor::<2>::from_data(TensorData::new(sent, [VECTORS, SIDE]), &Device::flex());
+    let outputs = matrix(layer.forward(x, 11)).map_err(network)?;
     Ok(outputs.mapv(f64::from))
 }

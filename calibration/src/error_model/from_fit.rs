@@ -1,5 +1,6 @@
 //! An error model from a fit.
 
+use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
 use super::{ErrorLaw, ErrorModel};
@@ -20,6 +21,8 @@ pub enum LawChoice {
     StateDependent,
     /// The measured residuals themselves.
     Empirical,
+    /// The measured residual of each element of this one processor.
+    Map,
 }
 
 /// Why a law cannot be taken from a fit.
@@ -33,6 +36,11 @@ pub enum ErrorModelError {
         /// Residuals of the fit.
         found: u64,
     },
+    /// Pairs that do not lie on the grid of a processor.
+    #[error(
+        "the pairs are a list without rows and columns, so there is no map of the processor; bring arrays (.npz, rows × columns) or a record, or take the law `empirical`"
+    )]
+    NoGrid,
 }
 
 /// Most residuals that an empirical law keeps.
@@ -43,11 +51,12 @@ impl ErrorModel {
     ///
     /// * Gaussian: `σ = rms`, so a bias widens it.
     /// * State-dependent: `a, b, c` of the fit.
+    /// * Map: the mean residual of each element, stuck ones included.
     /// * Empirical: the residuals less their mean. Of more than 4096, the 4096 quantiles at `(k + ½)/4096`, stretched
     ///   by a common factor so that their variance is that of all (thinning cuts the far tails).
     ///
     /// # Errors
-    /// The state-dependent law where the fit has no σ(w).
+    /// The state-dependent law where the fit has no σ(w), or the map where the pairs are no grid.
     pub fn from_fit(report: &FitReport, pairs: &Pairs, choice: LawChoice) -> Result<Self, ErrorModelError> {
         let law = match choice {
             LawChoice::Gaussian => ErrorLaw::Gaussian { sigma: report.sigma.rms },
@@ -60,6 +69,8 @@ impl ErrorModel {
             LawChoice::Empirical => ErrorLaw::Empirical {
                 residuals: thinned(&fitted_residuals(pairs, report), EMPIRICAL_RESIDUALS),
             },
+            LawChoice::Map if !pairs.is_grid() => return Err(ErrorModelError::NoGrid),
+            LawChoice::Map => map(pairs),
         };
         Ok(Self {
             schema: Self::SCHEMA.to_owned(),
@@ -69,6 +80,14 @@ impl ErrorModel {
             law,
         })
     }
+}
+
+/// Mean residual of each element over the programmings.
+fn map(pairs: &Pairs) -> ErrorLaw {
+    let residuals = pairs.residuals();
+    let (programmings, rows, cols) = residuals.dim();
+    let residuals = residuals.sum_axis(Axis(0)).iter().map(|sum| sum / programmings as f64).collect();
+    ErrorLaw::Map { rows, cols, residuals }
 }
 
 /// At most `most` quantiles of `residuals`, with mean 0 and the variance of all.

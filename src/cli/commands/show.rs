@@ -11,10 +11,13 @@ use serde::Serialize;
 use super::{super::args::Validate, stage_report};
 use crate::{
     cli::table::{Sheet, line, percent, percent_or_dash},
+    config::Config,
     deploy::{DeploymentRecord, VerificationOutcome},
     error::Error,
+    finetune::Evaluation,
+    model::{AdapterShape, Architecture, ParameterTable, Trained as TrainedPart},
     run_folder::RunFolder,
-    stage::{Deployed, Fitted, Measured, ProcessorReport, RunReport, Trained},
+    stage::{self, Deployed, Fitted, Measured, ProcessorReport, RunReport, Trained},
     validate,
 };
 
@@ -147,22 +150,77 @@ pub(super) fn fit(fitted: &Fitted, folder: &RunFolder, json: bool) -> Result<(),
     sheet.print()
 }
 
+/// What `alora finetune --dry-run` says: parameters by role.
+pub(super) fn parameters(config: &Config, json: bool) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Found {
+        tool: &'static str,
+        architecture: Architecture,
+        method: String,
+        parameters: ParameterTable,
+    }
+    let architecture = stage::planned_architecture(config)?;
+    let finetune = &config.finetune;
+    let adapters = AdapterShape { rank: finetune.adapter.rank, bias: finetune.adapter.bias, layers: None };
+    let trained = if finetune.techniques.lora { TrainedPart::Adapters(adapters) } else { TrainedPart::Base };
+    let parameters = ParameterTable::new(&architecture, &trained);
+    let method = finetune.techniques.name();
+    if json {
+        let found = Found { tool: super::TOOL, architecture, method, parameters };
+        return line(&super::json(&found, Path::new("the parameters"))?);
+    }
+    let mut sheet = Sheet::new(format!("{method} of {}", architecture.what()));
+    for row in &parameters.rows {
+        let name = row.role.map_or_else(|| "digital rest".to_owned(), |role| words(&format!("{role:?}")));
+        let shape = row.shape.map_or_else(String::new, |[out, inputs]| format!("{out} × {inputs}"));
+        sheet.row(
+            format!("{name}, {} of {shape}", row.count).trim_end_matches(" of "),
+            format!("{:>11} parameters, {:>9} trained", row.base, row.trainable),
+        );
+    }
+    sheet
+        .row("all", format!("{:>11} parameters, {:>9} trained", parameters.total, parameters.trainable))
+        .row("share trained", percent(parameters.share, 2));
+    sheet.print()
+}
+
+/// `AttentionOutput` as `attention output`.
+fn words(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
+}
+
 pub(super) fn training(
     trained: &Trained,
+    evaluations: Option<&[Evaluation; 2]>,
     simulated: bool,
     folder: &RunFolder,
     json: bool,
 ) -> Result<(), Error> {
     #[derive(Serialize)]
-    struct Found {
+    struct Found<'a> {
         parameters: crate::stage::ParameterReport,
         digital: f64,
-        losses: Vec<f64>,
+        losses: &'a [f64],
+        held_out: &'a [f64],
+        seconds: f64,
+        before: Option<&'a Evaluation>,
+        after: Option<&'a Evaluation>,
     }
     let found = Found {
         parameters: trained.parameters,
         digital: trained.digital,
-        losses: trained.outcome.losses.clone(),
+        losses: &trained.outcome.losses,
+        held_out: &trained.outcome.held_out,
+        seconds: trained.seconds,
+        before: evaluations.map(|pair| &pair[0]),
+        after: evaluations.map(|pair| &pair[1]),
     };
     if json {
         return line(&stage_report(simulated, found, folder)?);
@@ -175,8 +233,27 @@ pub(super) fn training(
             let parameters = found.parameters;
             format!("{} of {} ({})", parameters.trainable, parameters.total, percent(parameters.share, 2))
         })
-        .row("loss, epoch by epoch", losses.join("  "))
-        .row("results", folder.root().display().to_string());
+        .row("loss, epoch by epoch", losses.join("  "));
+    for (name, evaluation) in [("before (PTQ)", found.before), ("after", found.after)] {
+        let Some(evaluation) = evaluation else { continue };
+        sheet.row(&format!("{name}: digital, quantised"), {
+            format!("{}  {}", percent(evaluation.digital, 2), percent(evaluation.quantised, 2))
+        });
+        if let Some(fresh) = &evaluation.fresh {
+            let draws = fresh.values.len();
+            sheet.row(&format!("{name}: fresh errors, {draws} draws"), percent(fresh.mean, 2));
+        }
+        if let Some(frozen) = &evaluation.frozen {
+            let text = format!(
+                "{}  5th percentile {}  worst {}",
+                percent(frozen.mean, 2),
+                percent(frozen.p5, 2),
+                percent(frozen.min, 2)
+            );
+            sheet.row(&format!("{name}: {} frozen chips", frozen.values.len()), text);
+        }
+    }
+    sheet.row("results", folder.root().display().to_string());
     sheet.print()
 }
 

@@ -1,0 +1,10 @@
+//! Arithmetic kernels: the photonic product and what a network's step needs beside it.
+
+pub mod digital;
+mod int8;
+mod isa;
+mod lanes;
+pub mod normal;
+pub mod photonic;
+
+pub use isa::Isa;
