@@ -15,8 +15,8 @@ mod vanished;
 
 pub use chip::{ChipError, ChipModel, Equalise, ErrorReference, Mapping, RangeKind, Sampling, TileChoice};
 pub use converter::{Bits, BitsError, ConverterPrecision, Quantiser};
-pub use scaled::{ScaledTile, ScaledTiles};
 pub(crate) use program::{Draw, programmed};
+pub use scaled::{ScaledTile, ScaledTiles};
 pub use scaling::{WeightScaling, full_scales};
 pub use tiling::{Tile, TileShape, Tiling, TilingError};
 pub use vanished::{VanishedDeltas, vanished_deltas};

@@ -21,6 +21,7 @@ mod noise;
 mod numpy;
 mod presets;
 mod random;
+mod references;
 
 use alora_calibration::Observer;
 use tokio::runtime::Handle;
@@ -49,7 +50,7 @@ const SECTIONS: &[(&str, &[Part])] = &[
     ("Interferometer meshes", &[mesh::decomposition, mesh::error_laws]),
     ("Coherent mock", &[coherent::cases]),
     ("Incoherent mock", &[elements::cases, noise::cases]),
-    ("Photonic arithmetic and ALoRA", &[arithmetic::cases, adapters::cases]),
+    ("Photonic arithmetic and ALoRA", &[arithmetic::cases, adapters::cases, references::cases]),
     ("Limits and faults", &[limits::cases, chip_faults::cases]),
 ];
 

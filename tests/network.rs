@@ -40,7 +40,8 @@ fn a_vision_transformer_of_transformers_gives_its_logits() {
     let bytes = std::fs::read(folder.join("ref_io.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let found =
-        logits(&Subject::new(Arc::new(model), AdapterUse::None), tensor(&file, "pixel_values"), None, 0).unwrap();
+        logits(&Subject::new(Arc::new(model), AdapterUse::None), tensor(&file, "pixel_values"), None, 0)
+            .unwrap();
     let difference = largest(&found, &tensor(&file, "logits"));
     assert!(difference < 1e-4, "{difference}");
 }
@@ -50,7 +51,8 @@ fn the_pre_trained_backbone_gives_the_class_token_of_its_reference() {
     let Some(folder) = shared("models/dinov2s-vit-s14") else { return };
     let options = ImportOptions { classes: Some(10), ..ImportOptions::default() };
     let model = read_model(&folder, &options).unwrap().model;
-    let mut npz = ndarray_npy::NpzReader::new(std::fs::File::open(folder.join("ref_io.npz")).unwrap()).unwrap();
+    let mut npz =
+        ndarray_npy::NpzReader::new(std::fs::File::open(folder.join("ref_io.npz")).unwrap()).unwrap();
     let input: ndarray::ArrayD<f32> = npz.by_name("x").unwrap();
     let output: ndarray::ArrayD<f32> = npz.by_name("last_hidden_state").unwrap();
     let batch = input.shape()[0];

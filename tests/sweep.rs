@@ -16,8 +16,8 @@ use alora::{
     config::ConfigError,
     sweep::{
         Cell, CellResult, Draws, HEADER, Method, Outcome, Percent, PlannedCell, Shown, SweepConfig,
-        SweepError, SweepFigure, SweepPlan, SweepReport, SweepStore, TrainSigma, Variant, draw_sweep, load,
-        run_sweep, write_document,
+        SweepError, SweepFigure, SweepPlan, SweepReport, SweepStore, TrainSigma, Variant, draw_sweep,
+        run_sweep, split, write_document,
     },
 };
 use alora_calibration::{Event, Observer, Silent};
@@ -656,10 +656,8 @@ fn a_sweep_that_is_not_over_is_shown_as_far_as_it_is() {
 
 /// The complaint about a `[sweep]` section.
 fn complaint(section: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sweep.toml");
-    fs::write(&path, section).unwrap();
-    load(&path).unwrap_err().to_string().replace(&format!("{}: ", path.display()), "")
+    let refused = split(section.parse().unwrap(), Path::new("sweep.toml")).unwrap_err();
+    refused.to_string().replace("sweep.toml: ", "")
 }
 
 const NAMED: &str = "models = [{ name = \"MLP\" }]\ntasks = [{ name = \"MNIST\" }]\n";
@@ -703,13 +701,10 @@ fn a_sweep_that_cannot_be_is_refused_by_key() {
 
 #[test]
 fn a_sweep_is_read_with_defaults_and_leaves_the_rest_of_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sweep.toml");
     let text = format!(
         "seed = 3\n[sweep]\n{NAMED}train_sigma = 2\nmethods = [\"qat+lora\"]\n[model]\nhidden = [8]\n"
     );
-    fs::write(&path, text).unwrap();
-    let (rest, sweep) = load(&path).unwrap();
+    let (rest, sweep) = split(text.parse().unwrap(), Path::new("sweep.toml")).unwrap();
     assert_eq!(rest, "seed = 3\nmodel = { hidden = [8] }".parse().unwrap());
     let expected = SweepConfig {
         methods: vec![Method::QatLora],

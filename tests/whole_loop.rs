@@ -129,3 +129,118 @@ fn the_stages_pass_files_and_verification_tells_good_from_bad() {
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("alora.record/9") && message.contains("alora.record/1"), "{message}");
 }
+
+fn dry_run(configuration: &str, set: &[&str]) -> Value {
+    let folder = TempDir::new().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(configuration);
+    let overrides = set.iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> =
+        ["finetune", path.to_str().unwrap(), "--dry-run", "--json"].into_iter().chain(overrides).collect();
+    let found = json(folder.path(), &arguments);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+    found
+}
+
+#[test]
+fn a_dry_run_counts_what_the_paper_s_transformer_would_train() {
+    let biased = dry_run("configs/vit-b16.toml", &[]);
+    // 0.14e7 of 8.7e7 (Taniguchi et al., OECC/PSC 2025): rank 8 beside seven kinds of layers, with biases.
+    assert_eq!(biased["parameters"]["trainable"], 1_416_866);
+    assert_eq!(biased["parameters"]["total"], 85_798_656 + 7690);
+    assert_eq!(biased["method"], "ALoRA");
+    assert_eq!(biased["architecture"]["family"], "vit");
+    let plain = dry_run("configs/vit-b16.toml", &["finetune.adapter.bias=false"]);
+    assert_eq!(plain["parameters"]["trainable"], 1_333_328);
+    let base = dry_run("configs/vit-b16.toml", &["finetune.techniques.lora=false"]);
+    assert_eq!(base["parameters"]["trainable"], base["parameters"]["total"]);
+    // The bundled digits make a perceptron where nothing else is said.
+    let mlp = dry_run("tests/configs/quick.toml", &[]);
+    assert_eq!(number(&mlp, "/parameters/trainable"), f64::from(8 * ((784 + 32) + 2 * 64 + 42)));
+}
+
+/// A small transformer on few digits.
+const TRANSFORMER: &[&str] = &[
+    "model.architecture={ family = \"vit\", hidden_size = 24, num_hidden_layers = 1, num_attention_heads = 3, intermediate_size \
+     = 32, hidden_act = \"gelu\", layer_norm_eps = 1e-6, image_size = 14, patch_size = 7, num_channels = 1, qkv_bias = true, \
+     classes = 10 }",
+    "error_model.assumed_sigma=0.03",
+    "evaluation.chips=2",
+    "finetune.adapter.bias=true",
+];
+
+#[test]
+fn a_transformer_is_fine_tuned_without_a_measurement_and_its_files_go_round() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let config = quick();
+    let overrides = || TRANSFORMER.iter().flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> = ["finetune", config.to_str().unwrap(), "--out", "out", "--json"]
+        .into_iter()
+        .chain(overrides())
+        .collect();
+    let found = json(path, &arguments);
+    assert_eq!(found["simulated"], true);
+    for when in ["before", "after"] {
+        for key in ["digital", "quantised", "fresh/mean", "frozen/p5"] {
+            let fraction = number(&found, &format!("/{when}/{key}"));
+            assert!((0.0..=1.0).contains(&fraction), "{when}/{key}");
+        }
+        assert_eq!(found[when]["frozen"]["values"].as_array().unwrap().len(), 2);
+    }
+    assert!(number(&found, "/digital") > 0.3, "{found}");
+    for (key, file) in found["files"].as_object().unwrap() {
+        assert!(path.join(file.as_str().unwrap()).exists(), "{key}");
+    }
+    for file in
+        ["base/model.safetensors", "base/config.json", "merged/model.safetensors", "peft/adapter_config.json"]
+    {
+        assert!(path.join("out").join(file).exists(), "{file}");
+    }
+    // Brought back, base and adapters are where they were: nothing trains, and the same is found.
+    let again: Vec<&str> = [
+        "finetune",
+        config.to_str().unwrap(),
+        "--out",
+        "again",
+        "--json",
+        "--set",
+        "model.weights=out/base",
+        "--set",
+        "model.adapters=out/adapters.safetensors",
+        "--set",
+        "finetune.learning_rate=1e-30",
+    ]
+    .into_iter()
+    .chain(TRANSFORMER.iter().skip(1).flat_map(|set| ["--set", set]))
+    .collect();
+    let again = json(path, &again);
+    assert_eq!(found["digital"], again["digital"]);
+    assert_eq!(found["before"]["fresh"]["values"], again["before"]["fresh"]["values"]);
+    assert_eq!(found["after"], again["after"]);
+}
+
+#[test]
+fn a_sweep_runs_its_cells_once_and_goes_on_in_its_folder() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let text = fs::read_to_string(quick()).unwrap();
+    let sweep = "\n[evaluation]\nbatch_size = 100\n[sweep]\nfigure = \"fig4\"\nmethods = [\"ptq\", \"alora\"]\nbits = [4]\n\
+                 sigma_percent = [0.0, 5.0]\ndraws = 1\nchips = 2\nmodels = [{ name = \"MLP\", set = { model = { hidden = [16] } } }]\n\
+                 tasks = [{ name = \"MNIST\" }]\n";
+    fs::write(path.join("small.toml"), text + sweep).unwrap();
+    let run =
+        |set: &[&str]| json(path, &[&["sweep", "small.toml", "--out", "swept", "--json"], set].concat());
+    let found = run(&[]);
+    assert_eq!((number(&found, "/ran"), number(&found, "/reused")), (4.0, 0.0), "{found}");
+    assert!(found["failed"].as_array().unwrap().is_empty(), "{found}");
+    for file in found["files"].as_array().unwrap() {
+        assert!(path.join(file.as_str().unwrap()).exists(), "{file}");
+    }
+    assert_eq!(number(&run(&[]), "/ran"), 0.0);
+    // What a cell depends on runs it again; what none depends on does not.
+    assert_eq!(number(&run(&["--set", "figures.bits=[6]"]), "/ran"), 0.0);
+    assert_eq!(number(&run(&["--set", "finetune.epochs=2"]), "/ran"), 2.0);
+    let table = fs::read_to_string(path.join("swept/sweep.csv")).unwrap();
+    // Fresh and frozen, where there is an error.
+    assert!(table.lines().count() > 4, "{table}");
+}

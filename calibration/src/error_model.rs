@@ -70,10 +70,12 @@ impl ErrorLaw {
                 .into_iter()
                 .find(|(_, value)| !value.is_finite())
                 .map(|(key, value)| not_finite(key, value)),
-            Self::Map { rows, cols, residuals } if rows * cols != residuals.len() || residuals.is_empty() => Some(format!(
-                "`law.residuals` holds {} values, expected {rows} × {cols}, at least 1; fit the record again",
-                residuals.len()
-            )),
+            Self::Map { rows, cols, residuals } if rows * cols != residuals.len() || residuals.is_empty() => {
+                Some(format!(
+                    "`law.residuals` holds {} values, expected {rows} × {cols}, at least 1; fit the record again",
+                    residuals.len()
+                ))
+            }
             Self::Empirical { residuals } | Self::Map { residuals, .. } => residuals
                 .iter()
                 .enumerate()

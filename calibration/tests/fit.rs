@@ -151,6 +151,45 @@ fn a_state_dependent_law_from_too_few_residuals_is_refused() {
 }
 
 #[test]
+fn a_map_holds_what_every_element_keeps_over_all_programmings() {
+    let of_elements = Injected { element: 0.02, programming: 0.005, programmings: 40, ..Injected::default() };
+    let (pairs, report) = report(&of_elements);
+    let model = ErrorModel::from_fit(&report, &pairs, LawChoice::Map).unwrap();
+    let ErrorLaw::Map { rows, cols, residuals } = &model.law else { unreachable!() };
+    assert_eq!((*rows, *cols, residuals.len()), (16, 16, 256));
+    // By plain loops: the mean over programmings of what each reading's mean is off.
+    for (cell, residual) in residuals.iter().enumerate() {
+        let (row, col) = (cell / 16, cell % 16);
+        let mut sum = 0.0;
+        for programming in 0..40 {
+            let reads: f64 = (0..3).map(|read| pairs.measured()[(programming, read, row, col)]).sum();
+            sum += reads / 3.0 - pairs.target()[(programming, row, col)];
+        }
+        assert!((residual - sum / 40.0).abs() < 1e-12);
+    }
+    // What is drawn anew averages out: √(0.02² + (0.005² + 0.004²/3)/40), within 4 σ of an rms over 256 elements.
+    let rms = model.law.variance_at(0.3).sqrt();
+    let expected = (0.02_f64.powi(2) + (0.005_f64.powi(2) + 0.004_f64.powi(2) / 3.0) / 40.0).sqrt();
+    assert!((rms / expected - 1.0).abs() < 4.0 / (2.0 * 256.0_f64).sqrt(), "{rms} {expected}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.toml");
+    model.write(&path).unwrap();
+    assert_eq!(ErrorModel::read(&path).unwrap(), model);
+    let text = std::fs::read_to_string(&path).unwrap().replace("rows = 16", "rows = 15");
+    std::fs::write(&path, text).unwrap();
+    let message = ErrorModel::read(&path).unwrap_err().to_string();
+    assert!(message.contains("`law.residuals` holds 256 values, expected 15 × 16"), "{message}");
+}
+
+#[test]
+fn a_list_of_pairs_has_no_map() {
+    let pairs = Pairs::list(vec![1.0, 0.5, -1.0], vec![1.1, 0.5, -1.2]).unwrap();
+    let report = fit(&pairs, provenance());
+    let error = ErrorModel::from_fit(&report, &pairs, LawChoice::Map).unwrap_err();
+    insta::assert_snapshot!(error, @"the pairs are a list without rows and columns, so there is no map of the processor; bring arrays (.npz, rows × columns) or a record, or take the law `empirical`");
+}
+
+#[test]
 fn a_csv_of_the_pairs_gives_the_same_sigma() {
     let (pairs, report) = report(&Injected { repeats: 1, ..Injected::default() });
     let folder = tempfile::tempdir().unwrap();

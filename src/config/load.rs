@@ -142,7 +142,10 @@ mod tests {
         assert_eq!(applied("mapping.scaling=row")["mapping"]["scaling"].as_str(), Some("row"));
         assert_eq!(applied("model.hidden=[3, 4]")["model"]["hidden"].as_array().map(Vec::len), Some(2));
         assert_eq!(applied("data.path=my images/a")["data"]["path"].as_str(), Some("my images/a"));
-        assert_eq!(applied("finetune.sampling={ frozen = { chip_seed = 3 } }")["finetune"]["epochs"].as_integer(), Some(5));
+        assert_eq!(
+            applied("finetune.sampling={ frozen = { chip_seed = 3 } }")["finetune"]["epochs"].as_integer(),
+            Some(5)
+        );
     }
 
     #[test]

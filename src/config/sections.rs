@@ -107,6 +107,8 @@ pub struct ModelSection {
     pub hidden: Vec<usize>,
     /// The whole architecture. Absent: that of `weights`, or a perceptron.
     pub architecture: Option<Architecture>,
+    /// The size of its images and its number of classes follow the data, whatever `architecture` says. For sweeps over tasks.
+    pub fit_data: bool,
     /// Trained weights: a Hugging Face folder, or safetensors. Absent: trained digitally here.
     pub weights: Option<PathBuf>,
     /// Position embedding of a ViT, `[1, tokens, width]` (.npy), in place of the one among the weights.
@@ -122,6 +124,7 @@ impl Default for ModelSection {
         Self {
             hidden: vec![256, 256, 256],
             architecture: None,
+            fit_data: false,
             weights: None,
             position_embedding: None,
             adapters: None,

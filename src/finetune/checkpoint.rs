@@ -73,7 +73,8 @@ impl Checkpoint {
         let progress = serde_json::to_string(&progress).map_err(|error| malformed(error.to_string()))?;
         let metadata = [("schema", SCHEMA.to_owned()), ("progress", progress)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        let file = safetensors::serialize(views, Some(metadata)).map_err(|error| malformed(error.to_string()))?;
+        let file =
+            safetensors::serialize(views, Some(metadata)).map_err(|error| malformed(error.to_string()))?;
         write_atomically(path, |writer| writer.write_all(&file))?;
         Ok(())
     }

@@ -99,7 +99,8 @@ impl Schedule {
     #[must_use]
     pub(super) fn factor(self, done: usize, steps: usize, warmup: f64) -> f64 {
         let part = done as f64 / steps.max(1) as f64;
-        let rise = if warmup > 0.0 { ((done + 1) as f64 / (warmup * steps as f64).max(1.0)).min(1.0) } else { 1.0 };
+        let rise =
+            if warmup > 0.0 { ((done + 1) as f64 / (warmup * steps as f64).max(1.0)).min(1.0) } else { 1.0 };
         let fall = match self {
             Self::Cosine => 0.05 + 0.95 * 0.5 * (1.0 + (std::f64::consts::PI * part).cos()),
             Self::Linear => 1.0 - 0.95 * part,

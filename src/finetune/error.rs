@@ -38,6 +38,22 @@ pub enum FinetuneError {
         "the compute device `ndarray` is not part of this build; build with `--features ndarray-device`, or ask for `flex`"
     )]
     Device,
+    /// Adapters of different shapes.
+    #[error(
+        "the adapter of {layer} has rank {rank} and α {alpha}, {expected_rank} and {expected_alpha} are asked for; set `finetune.adapter` to what the adapters have, all alike"
+    )]
+    AdapterShape {
+        /// Layer.
+        layer: String,
+        /// Its rank.
+        rank: usize,
+        /// Its α.
+        alpha: f32,
+        /// Rank of the others, or of the configuration.
+        expected_rank: usize,
+        /// α of the others, or of the configuration.
+        expected_alpha: f32,
+    },
     /// σ relative to something else than full scale.
     #[error(
         "the error model is relative to {found:?}, training takes one relative to full scale; fit it again with that reference"

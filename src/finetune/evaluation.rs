@@ -7,7 +7,11 @@ use burn::tensor::{Device, Tensor};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::{FinetuneError, law::scaled_law, training::{check_fit, step_seed}};
+use super::{
+    FinetuneError,
+    law::scaled_law,
+    training::{check_fit, step_seed},
+};
 use crate::{
     dataset::{Dataset, Epoch, Loader, Pipeline},
     model::{AdapterSet, Model},
@@ -155,11 +159,26 @@ fn parallel(
     set.check(model.architecture())?;
     let Some((_, first)) = set.iter().next() else { return Ok((BTreeMap::new(), None)) };
     let (rank, factor) = (first.rank(), first.factor());
+    refuse_other_shapes(set, rank, first.alpha)?;
     let bias = set.iter().any(|(_, adapter)| adapter.a_bias.is_some() || adapter.b_bias.is_some());
     let values = stacked_adapters(model.architecture(), set, rank, bias);
     let device = Device::flex();
     let tensors = values.into_iter().map(|(name, values)| (name, constant(values, &device))).collect();
     Ok((tensors, Some(AdapterPass { factor, dropout: 0.0 })))
+}
+
+/// Adapters are stacked by group, so all must have one rank and one α.
+pub(super) fn refuse_other_shapes(set: &AdapterSet, rank: usize, alpha: f32) -> Result<(), FinetuneError> {
+    match set.iter().find(|(_, adapter)| adapter.rank() != rank || adapter.alpha != alpha) {
+        Some((layer, adapter)) => Err(FinetuneError::AdapterShape {
+            layer: layer.to_owned(),
+            rank: adapter.rank(),
+            alpha: adapter.alpha,
+            expected_rank: rank,
+            expected_alpha: alpha,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Accuracy of `subject` on `chip`, or in digital arithmetic without one. The same arguments give the same result.
@@ -327,8 +346,7 @@ pub fn evaluate_all(
         _ => Sampling::PerExecution,
     };
     let fresh = if draws > 0 { Some(run(draws, &|_| fresh_sampling)?) } else { None };
-    let frozen_sampling =
-        |seed| if mapped { Sampling::Map } else { Sampling::Frozen { chip_seed: seed } };
+    let frozen_sampling = |seed| if mapped { Sampling::Map } else { Sampling::Frozen { chip_seed: seed } };
     let frozen = if chips > 0 { Some(run(chips, &frozen_sampling)?) } else { None };
     observer.on(Event::Finished);
     Ok(Evaluation {

@@ -34,7 +34,8 @@ pub fn train_head(
     check_fit(data, model)?;
     let features = features(model, data, pipeline, config.batch_size, observer)?;
     let labels = data.labels();
-    let mut trained = Trained::new(initial_base(model, true), config.weight_decay, &compute_device(config.device)?);
+    let mut trained =
+        Trained::new(initial_base(model, true), config.weight_decay, &compute_device(config.device)?);
     let per_epoch = data.len().div_ceil(config.batch_size);
     let steps = config.epochs * per_epoch;
     observer.on(Event::Started { stage: "training of the head", steps: config.epochs as u64 });
@@ -87,6 +88,7 @@ fn features(
     observer.on(Event::Finished);
     let views: Vec<_> = rows.iter().map(|rows| rows.view()).collect();
     // At least one image, all rows of one width.
-    ndarray::concatenate(Axis(0), &views)
-        .map_err(|error| FinetuneError::Network(crate::network::NetworkError::Tensor { reason: error.to_string() }))
+    ndarray::concatenate(Axis(0), &views).map_err(|error| {
+        FinetuneError::Network(crate::network::NetworkError::Tensor { reason: error.to_string() })
+    })
 }

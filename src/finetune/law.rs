@@ -43,8 +43,6 @@ pub fn stretched(law: ErrorLaw, factor: f64) -> ErrorLaw {
             ErrorLaw::StateDependent { a: a * power, b: b * power, c: c * power }
         }
         ErrorLaw::Empirical { residuals } => ErrorLaw::Empirical { residuals: scaled(residuals) },
-        ErrorLaw::Map { rows, cols, residuals } => {
-            ErrorLaw::Map { rows, cols, residuals: scaled(residuals) }
-        }
+        ErrorLaw::Map { rows, cols, residuals } => ErrorLaw::Map { rows, cols, residuals: scaled(residuals) },
     }
 }

@@ -86,7 +86,10 @@ impl Trained {
         let moments = |state: &AdamWState<2>| {
             let momentum = &state.momentum;
             let first = matrix(momentum.moment_1.clone())?;
-            Ok::<_, FinetuneError>((momentum.time, Moments { first, second: matrix(momentum.moment_2.clone())? }))
+            Ok::<_, FinetuneError>((
+                momentum.time,
+                Moments { first, second: matrix(momentum.moment_2.clone())? },
+            ))
         };
         self.states.iter().map(|(name, state)| Ok((name.clone(), moments(state)?))).collect()
     }

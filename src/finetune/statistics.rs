@@ -42,6 +42,13 @@ impl RunningStatistics {
         self.0.extend(values);
     }
 
+    /// Takes its own out of `values`, and gives back the others.
+    pub(super) fn part(&mut self, values: BTreeMap<String, Array2<f32>>) -> BTreeMap<String, Array2<f32>> {
+        let (own, others) = values.into_iter().partition(|(name, _)| self.0.contains_key(name));
+        self.restore(own);
+        others
+    }
+
     /// Moves towards the moments of a batch.
     pub(super) fn follow(&mut self, moments: BTreeMap<String, Vec<BatchMoments>>) {
         for (norm, batches) in moments {

@@ -10,6 +10,7 @@ use super::{
     BaseScope, DistillationConfig, FinetuneConfig, FinetuneError,
     checkpoint::{Checkpoint, Progress},
     device::compute_device,
+    evaluation::refuse_other_shapes,
     law::stretched,
     loss::value,
     optimiser::Trained,
@@ -20,9 +21,8 @@ use crate::{
     dataset::{Batch, Dataset, Epoch, Loader, Pipeline},
     model::{AdapterSet, Model},
     network::{
-        AdapterPass, Arithmetic, ConverterRanges, Mode, Network, Pass, Watch, adapters_from, constant,
-        Targets,
-        initial_adapters, initial_base, input_range_name, loss, stacked_adapters, with_base,
+        AdapterPass, Arithmetic, ConverterRanges, Mode, Network, Pass, Targets, Watch, adapters_from,
+        constant, initial_adapters, initial_base, input_range_name, loss, stacked_adapters, with_base,
     },
     photonic::{ChipModel, RangeKind},
 };
@@ -122,6 +122,9 @@ impl<'a> Training<'a> {
         } else {
             (job.data.clone(), None)
         };
+        if let Some(adapters) = job.adapters.filter(|_| config.techniques.lora) {
+            refuse_other_shapes(adapters, config.adapter.rank, config.adapter.alpha)?;
+        }
         let arithmetic = arithmetic(job)?;
         let values = initial_values(job, &arithmetic);
         let network = Network::new(Arc::clone(&job.model), arithmetic, &|name| values.contains_key(name))?;
@@ -200,8 +203,10 @@ impl<'a> Training<'a> {
             self.progress.step += 1;
             self.progress.sum = sum.to_bits();
             observer.on(Event::Step);
-            let ends = self.progress.step.is_multiple_of(per_epoch);
-            if !ends && config.checkpoint_steps > 0 && self.progress.step.is_multiple_of(config.checkpoint_steps) {
+            if self.progress.step.is_multiple_of(per_epoch) {
+                break;
+            }
+            if config.checkpoint_steps > 0 && self.progress.step.is_multiple_of(config.checkpoint_steps) {
                 self.save()?;
             }
             if observer.interrupted() {
@@ -215,7 +220,9 @@ impl<'a> Training<'a> {
         let aside = self.note_held_out()?;
         let aside = aside.map_or_else(String::new, |loss| format!(", {loss:.4} on images kept aside"));
         observer.on(Event::Note(format!("epoch {} of {}: loss {mean:.4}{aside}", number + 1, config.epochs)));
-        self.save()
+        // Only now is the epoch whole: its loss is noted, and the next starts from 0.
+        self.save()?;
+        if observer.interrupted() { Err(FinetuneError::Interrupted) } else { Ok(()) }
     }
 
     /// One step; its loss.
@@ -291,9 +298,12 @@ impl<'a> Training<'a> {
             sum += value(&loss(logits, targets))? * indices.len() as f64;
         }
         let mean = sum / aside.len().max(1) as f64;
-        let best = self.progress.held_out.iter().map(|bits| f64::from_bits(*bits)).fold(f64::INFINITY, f64::min);
+        let best =
+            self.progress.held_out.iter().map(|bits| f64::from_bits(*bits)).fold(f64::INFINITY, f64::min);
         if mean < best {
             self.best = self.trained.values()?;
+            // Values without the statistics that they were judged with would be another network.
+            self.best.extend(self.statistics.values().clone());
         }
         self.progress.held_out.push(mean.to_bits());
         Ok(Some(mean))
@@ -306,9 +316,10 @@ impl<'a> Training<'a> {
         patience > 0 && best.is_some_and(|(epoch, _)| losses.len() - 1 - epoch >= patience)
     }
 
-    fn outcome(self) -> Result<FinetuneOutcome, FinetuneError> {
+    fn outcome(mut self) -> Result<FinetuneOutcome, FinetuneError> {
         let config = self.job.config;
-        let values = if self.best.is_empty() { self.trained.values()? } else { self.best };
+        let values =
+            if self.best.is_empty() { self.trained.values()? } else { self.statistics.part(self.best) };
         let trainable = values.values().map(Array2::len).sum();
         let total = self.job.model.architecture().parameters();
         let mut ranges = match self.network.arithmetic() {
@@ -385,7 +396,7 @@ fn initial_values(job: &Job<'_>, arithmetic: &Arithmetic) -> BTreeMap<String, Ar
     values
 }
 
-/// What a checkpoint must agree with: configuration, chip, data, seed and the weights' checksum.
+/// What a checkpoint must agree with: configuration, chip, preprocessing, data, seed and the weights' checksum.
 fn fingerprint(job: &Job<'_>) -> String {
     let mut checksum = 0_u64;
     for (_, parameter) in job.model.weights().iter() {
@@ -394,8 +405,8 @@ fn fingerprint(job: &Job<'_>) -> String {
         }
     }
     let (name, images) = (job.data.name(), job.data.len());
-    let (config, chip) = (job.config, job.chip);
-    let text = format!("{config:?} {chip:?} {name} {images} {} {checksum:x}", job.seed);
+    let (config, chip, preprocess) = (job.config, job.chip, job.pipeline.preprocess());
+    let text = format!("{config:?} {chip:?} {preprocess:?} {name} {images} {} {checksum:x}", job.seed);
     // The text may hold thousands of residuals: its condensation is enough to tell runs apart.
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -51,6 +51,10 @@ pub(super) struct Operands<'a> {
     /// Lines of each group.
     pub(super) rows: [&'a [Line]; 2],
     /// Sum of the weights of each output of each panel.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "for multiplying with an offset, on x86")
+    )]
     pub(super) weight_sums: [&'a Lanes<i32>; 2],
 }
 

@@ -1,6 +1,9 @@
 //! Instruction sets, chosen at run time.
 
-#![expect(unsafe_code, reason = "the operating system is asked for the tile registers by a system call")]
+#![cfg_attr(
+    all(target_arch = "x86_64", target_os = "linux"),
+    expect(unsafe_code, reason = "the operating system is asked for the tile registers by a system call")
+)]
 
 use std::sync::OnceLock;
 

@@ -13,11 +13,13 @@
 //! Rounding is to the nearest, ties to even. A column block whose codes are all 0 is dark: its outputs are exactly 0, without noise.
 //! A range too small for a step of a normal number holds only 0. An input that is not finite makes its outputs NaN.
 //!
-//! Codes are multiplied as whole numbers, exactly; weights that are no codes, ideal converters and gradients are held in 24-bit
-//! fixed point of their row, so that the products differ from those of real numbers by less than `2⁻²² · max|a| · Σ|b|`. Results
-//! are the same on every instruction set and for any number of threads.
+//! Codes are multiplied as whole numbers, exactly. Weights that are no codes, ideal converters and gradients are held in 24-bit
+//! fixed point over the largest magnitude of their row, so that each product of two numbers is off by less than 2⁻²² of the
+//! product of those magnitudes. Results are the same on every instruction set and for any number of threads.
 
 mod backward;
+mod depth;
+mod digits;
 mod execution;
 mod multiply;
 mod noise;
@@ -36,7 +38,8 @@ pub use range::{InputRange, ObservedRanges, OutputRange};
 
 use self::{
     backward::BackwardPanels,
-    packed::{Depth, Digits},
+    depth::Depth,
+    digits::Digits,
     strips::{Cut, Programmed},
 };
 use super::Isa;
@@ -86,7 +89,7 @@ pub enum OutputNoise {
     None,
     /// The same σ for every weight of an output in a column block, in chip units: `[col_blocks, outputs]`.
     Uniform(Vec<f32>),
-    /// σ² of every weight in squared chip units, `[outputs, inputs]`; held to 16 bits of the largest of its row.
+    /// σ² of every weight in squared chip units, `[outputs, inputs]`; held to 2⁻¹⁵ of the largest of its row.
     PerWeight(Vec<f32>),
 }
 

@@ -98,6 +98,20 @@ impl Architecture {
         }
     }
 
+    /// The same for `classes` classes, and for images of size `input` where the family takes any; a vision transformer keeps its
+    /// own size, to which images are brought.
+    #[must_use]
+    pub fn fitted(&self, input: Option<ImageShape>, classes: usize) -> Self {
+        match self.clone() {
+            Self::Mlp(shape) => Self::Mlp(MlpShape { input: input.unwrap_or(shape.input), classes, ..shape }),
+            Self::Cnn(shape) => Self::Cnn(CnnShape { input: input.unwrap_or(shape.input), classes, ..shape }),
+            Self::ResNet(shape) => {
+                Self::ResNet(ResNetShape { input: input.unwrap_or(shape.input), classes, ..shape })
+            }
+            Self::Vit(config) => Self::Vit(VitConfig { classes, labels: Vec::new(), ..config }),
+        }
+    }
+
     /// Number of classes told apart.
     #[must_use]
     pub fn classes(&self) -> usize {

@@ -91,10 +91,12 @@ fn feeder(architecture: &Architecture, layer: &LayerSpec) -> Option<Feeder> {
                     .map(|block| Feeder::Norm(format!("{block}.layernorm_before"))),
                 LayerRole::AttentionOutput => block(".attention.output.dense")
                     .map(|block| Feeder::Layer(format!("{block}.attention.attention.value"))),
-                LayerRole::Fc1 => block(".intermediate.dense")
-                    .map(|block| Feeder::Norm(format!("{block}.layernorm_after"))),
-                LayerRole::Fc2 if config.hidden_act == HiddenActivation::Relu => block(".output.dense")
-                    .map(|block| Feeder::Layer(format!("{block}.intermediate.dense"))),
+                LayerRole::Fc1 => {
+                    block(".intermediate.dense").map(|block| Feeder::Norm(format!("{block}.layernorm_after")))
+                }
+                LayerRole::Fc2 if config.hidden_act == HiddenActivation::Relu => {
+                    block(".output.dense").map(|block| Feeder::Layer(format!("{block}.intermediate.dense")))
+                }
                 LayerRole::Head => Some(Feeder::Norm("vit.layernorm".to_owned())),
                 _ => None,
             }

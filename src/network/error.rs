@@ -38,7 +38,9 @@ pub enum NetworkError {
         reason: String,
     },
     /// A static range without a value.
-    #[error("the {which} range of `{layer}` is static and was not calibrated; this is a defect of alora, please report it")]
+    #[error(
+        "the {which} range of `{layer}` is static and was not calibrated; this is a defect of alora, please report it"
+    )]
     NoRange {
         /// Input or output.
         which: &'static str,

@@ -128,7 +128,8 @@ impl HostTensor for Flex {
 impl HostTensor for burn::backend::NdArray {
     fn contiguous(tensor: FloatTensor<Self>) -> FlexTensor {
         let shape = burn::backend::TensorMetadata::shape(&tensor);
-        let reading = std::pin::pin!(<Self as burn::backend::ops::FloatTensorOps<Self>>::float_into_data(tensor));
+        let reading =
+            std::pin::pin!(<Self as burn::backend::ops::FloatTensorOps<Self>>::float_into_data(tensor));
         // Values lie in this process's memory: there is nothing to wait for.
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(data)) => FlexTensor::from_data(data),
@@ -220,12 +221,7 @@ struct Waiting<T> {
 impl<B: HostTensor> Backward<B, ARITY> for HostBackward {
     type State = Waiting<FloatTensor<B>>;
 
-    fn backward(
-        self,
-        ops: Ops<Self::State, ARITY>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
+    fn backward(self, ops: Ops<Self::State, ARITY>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = Opened::new::<B>(grads.consume::<B>(&ops.node));
         let Waiting { inputs, derivative } = ops.state;
         let arity = inputs.len();

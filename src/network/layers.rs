@@ -106,8 +106,7 @@ impl Network {
         if let Arithmetic::Chip { chip, .. } = &arithmetic {
             chip.check()?;
         }
-        let mut network =
-            Self { digital: digital(&model), model, arithmetic, groups: HashMap::new() };
+        let mut network = Self { digital: digital(&model), model, arithmetic, groups: HashMap::new() };
         let mut first = 0;
         for layers in network.model.architecture().groups() {
             let count = layers.len() as u64;
@@ -190,9 +189,16 @@ impl Network {
             .ok_or_else(|| NetworkError::NoTensor { name: name.to_owned() })
     }
 
-    /// Whether δW must be drawn for each run.
-    pub(super) fn redraws(&self) -> bool {
-        matches!(&self.arithmetic, Arithmetic::Chip { chip, .. } if chip.error.is_some() && chip.sampling == Sampling::PerStep)
+    /// Whether weights must be programmed anew for a run whose errors count `factor` times.
+    pub(super) fn reprograms(&self, factor: f32) -> bool {
+        let Arithmetic::Chip { chip, .. } = &self.arithmetic else { return false };
+        chip.error.is_some()
+            && match chip.sampling {
+                Sampling::PerStep => true,
+                // Held with the whole error; a part of it is another programming.
+                Sampling::Frozen { .. } | Sampling::Map => factor != 1.0,
+                Sampling::PerExecution => false,
+            }
     }
 
     /// `group` as it multiplies with the model's weights.

@@ -24,7 +24,12 @@ use crate::{
 
 impl Network {
     /// `W x + b` of the linear layers of the group `name`, side by side: `x` `[rows, in]` to `[rows, Σ out]`.
-    pub(super) fn multiply(&self, pass: &Pass<'_>, x: Tensor<2>, name: &str) -> Result<Tensor<2>, NetworkError> {
+    pub(super) fn multiply(
+        &self,
+        pass: &Pass<'_>,
+        x: Tensor<2>,
+        name: &str,
+    ) -> Result<Tensor<2>, NetworkError> {
         self.product(pass, x, name, None)
     }
 
@@ -59,7 +64,7 @@ impl Network {
         match &group.frozen {
             None => self.with_trained_base(pass, group, x, unroll, execution),
             Some(frozen) => {
-                let frozen = if self.redraws() {
+                let frozen = if self.reprograms(pass.error_factor) {
                     self.frozen(group, pass.seed_of("redraw"), pass.error_factor)?
                 } else {
                     frozen.clone()
@@ -86,14 +91,16 @@ impl Network {
         if let (Some(a), Some(b), Some(of_pass)) = (a, b, pass.adapter) {
             let rank = b.dims()[1];
             inputs.extend([a.into_dispatch(), b.into_dispatch()]);
-            let biases = [AdapterPart::ABias, AdapterPart::BBias].map(|part| trained(&part.name(&group.name)));
+            let biases =
+                [AdapterPart::ABias, AdapterPart::BBias].map(|part| trained(&part.name(&group.name)));
             let bias = biases.iter().all(Option::is_some);
             if bias {
                 inputs.extend(biases.into_iter().flatten().map(Tensor::into_dispatch));
             }
             let probability = if pass.mode == Mode::Training { of_pass.dropout } else { 0.0 };
             let dropout = Dropout { probability, seed: pass.seed_of(&format!("{}.dropout", group.name)) };
-            adapter = Some(AdapterShape { outputs: group.parts(), rank, factor: of_pass.factor, bias, dropout });
+            adapter =
+                Some(AdapterShape { outputs: group.parts(), rank, factor: of_pass.factor, bias, dropout });
         }
         let range = trained(&input_range_name(&group.name)).filter(|_| self.learns_ranges());
         let learned_range = range.is_some();
@@ -118,9 +125,7 @@ impl Network {
         unroll: Option<Unroll>,
         execution: Execution,
     ) -> Result<Tensor<2>, NetworkError> {
-        let trained = |name: String| {
-            pass.trained.get(&name).cloned().ok_or(NetworkError::NoTensor { name })
-        };
+        let trained = |name: String| pass.trained.get(&name).cloned().ok_or(NetworkError::NoTensor { name });
         let mut inputs = vec![x.into_dispatch()];
         for layer in &group.layers {
             inputs.push(trained(layer.weight_name())?.into_dispatch());
@@ -157,7 +162,9 @@ impl Network {
         x: &Tensor<2>,
         unroll: Option<Unroll>,
     ) -> Result<(), NetworkError> {
-        let (Some(watch), Frozen::Chip { product, input_scale }) = (pass.watch, frozen) else { return Ok(()) };
+        let (Some(watch), Frozen::Chip { product, input_scale }) = (pass.watch, frozen) else {
+            return Ok(());
+        };
         if watch.estimate_norms {
             return Ok(());
         }

@@ -62,7 +62,8 @@ pub fn initial_adapters(
         let outputs: usize = group.iter().map(|layer| layer.outputs).sum();
         let spread = 1.0 / (inputs.max(1) as f32).sqrt();
         let rows = group.len() * rank;
-        let a = Array2::from_shape_simple_fn((rows, inputs), || spread * rng.sample::<f32, _>(StandardNormal));
+        let a =
+            Array2::from_shape_simple_fn((rows, inputs), || spread * rng.sample::<f32, _>(StandardNormal));
         values.insert(AdapterPart::A.name(&name), a);
         values.insert(AdapterPart::B.name(&name), Array2::zeros((outputs, rank)));
         if bias {
@@ -156,7 +157,8 @@ pub fn adapters_from(
 #[must_use]
 pub fn initial_base(model: &Model, head_only: bool) -> BTreeMap<String, Array2<f32>> {
     let head = super::families::head(model.architecture());
-    let ours = |name: &str| !head_only || name.strip_prefix(head.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    let ours =
+        |name: &str| !head_only || name.strip_prefix(head.as_str()).is_some_and(|rest| rest.starts_with('.'));
     let mut values = BTreeMap::new();
     for spec in model.architecture().tensors() {
         if spec.role != TensorRole::RunningStatistic
@@ -173,10 +175,7 @@ pub fn initial_base(model: &Model, head_only: bool) -> BTreeMap<String, Array2<f
 ///
 /// # Errors
 /// Values of another number than the tensor holds.
-pub fn with_base(
-    model: &Model,
-    values: &BTreeMap<String, Array2<f32>>,
-) -> Result<Weights, NetworkError> {
+pub fn with_base(model: &Model, values: &BTreeMap<String, Array2<f32>>) -> Result<Weights, NetworkError> {
     let mut weights = model.weights().clone();
     for (name, values) in values {
         if let Some(parameter) = weights.get_mut(name)

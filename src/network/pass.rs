@@ -48,7 +48,11 @@ pub struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Inference with the model's own parameters but those in `trained`.
     #[must_use]
-    pub fn inference(trained: &'a BTreeMap<String, Tensor<2>>, adapter: Option<AdapterPass>, seed: u64) -> Self {
+    pub fn inference(
+        trained: &'a BTreeMap<String, Tensor<2>>,
+        adapter: Option<AdapterPass>,
+        seed: u64,
+    ) -> Self {
         Self { trained, adapter, mode: Mode::Inference, seed, error_factor: 1.0, watch: None }
     }
 

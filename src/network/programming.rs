@@ -9,12 +9,7 @@ use crate::{
 };
 
 /// The product of layers with the same `inputs` on `chip`.
-pub(super) fn product(
-    chip: &ChipModel,
-    inputs: usize,
-    parts: Vec<Part>,
-    converters: Converters,
-) -> Product {
+pub(super) fn product(chip: &ChipModel, inputs: usize, parts: Vec<Part>, converters: Converters) -> Product {
     // A chip as large as the layer has one tile a layer.
     let rows = parts.iter().map(|part| part.outputs).max().unwrap_or(1);
     let (rows, cols) = chip.tile.map_or((rows, inputs), |tile| (tile.rows(), tile.cols()));
@@ -31,7 +26,11 @@ pub(super) fn divided(weight: ArrayView2<'_, f32>, scale: &[f32]) -> Array2<f32>
 }
 
 /// Converters of `chip` at the group of layers `group`.
-pub(super) fn converters(chip: &ChipModel, ranges: &ConverterRanges, group: &str) -> Result<Converters, NetworkError> {
+pub(super) fn converters(
+    chip: &ChipModel,
+    ranges: &ConverterRanges,
+    group: &str,
+) -> Result<Converters, NetworkError> {
     let missing = |which| NetworkError::NoRange { which, layer: group.to_owned() };
     let input_range = match chip.mapping.input_range {
         RangeKind::Vector => InputRange::Vector,

@@ -140,7 +140,9 @@ pub enum ChipError {
         sampling: &'static str,
     },
     /// A map of another processor.
-    #[error("the measured map is {rows} × {cols}, the tiles are {tile}; measure the processor that will be used")]
+    #[error(
+        "the measured map is {rows} × {cols}, the tiles are {tile}; measure the processor that will be used"
+    )]
     MapShape {
         /// Rows of the map.
         rows: usize,

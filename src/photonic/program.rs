@@ -6,10 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{
-    ChipModel, ErrorReference, Sampling, Tiling, TilingError, full_scales,
-    scaling::{max_abs, rms},
-};
+use super::{ChipModel, ErrorReference, Sampling, Tiling, TilingError, full_scales, scaling::rms};
 use crate::kernel::{
     normal::fill_normal,
     photonic::{Held, OutputNoise, Part},
@@ -201,11 +198,4 @@ fn with_error(
         }
     });
     weights
-}
-
-/// `max|W| / rms(W)` of a layer: what turns the chip's σ into an error relative to the weights.
-#[must_use]
-pub(crate) fn peak_to_rms(weight: ArrayView2<'_, f32>) -> f32 {
-    let rms = rms(weight);
-    if rms > 0.0 { max_abs(weight) / rms } else { 0.0 }
 }

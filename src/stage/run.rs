@@ -46,7 +46,8 @@ pub async fn run(context: &mut Context<'_>) -> Result<RunReport, Error> {
     let digital = digital_adapters(context.config, trained.outcome.adapters.as_ref());
     let written: &Mlp = if digital.is_some() { &base } else { &merged };
     let after =
-        deploy(context, processor, written, digital, images, "deployment", "adapted, on the processor").await?;
+        deploy(context, processor, written, digital, images, "deployment", "adapted, on the processor")
+            .await?;
 
     accuracy_figure(context, &task, &trained, &fitted.model, &descriptor)?;
 

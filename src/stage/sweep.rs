@@ -85,12 +85,8 @@ impl SweepRunner {
             self.base = Some((planned.base_key.clone(), shared));
         }
         let Some((_, shared)) = &self.base else { return Err(Error::Interrupted) };
-        let mut context = Context {
-            config: &config,
-            folder: &mut self.folder,
-            created: self.created.clone(),
-            observer,
-        };
+        let mut context =
+            Context { config: &config, folder: &mut self.folder, created: self.created.clone(), observer };
         // Fine-tuning may augment otherwise than the cell before.
         let task = shared.task.with_augment(config.finetune.augment);
         let base = Base::laid_out(&shared.model, config.mapping)?;

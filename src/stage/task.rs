@@ -9,14 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use super::{Context, Purpose};
 use crate::{
     config::Config,
-    dataset::{
-        Augment, Dataset, HeldOut, Pipeline, Preprocess, Resample, Splits, bundled_mnist, read,
-    },
+    dataset::{Augment, Dataset, HeldOut, Pipeline, Preprocess, Resample, Splits, bundled_mnist, read},
     error::Error,
     finetune::{AugmentConfig, Job, Techniques, finetune, train_head},
     model::{
-        AdapterSet, Architecture, ImageShape, ImportNote, ImportOptions, Mlp, MlpShape, Model,
-        Preprocessor, equalise, read_adapters, read_model,
+        AdapterSet, Architecture, ImageShape, ImportNote, ImportOptions, Mlp, MlpShape, Model, Preprocessor,
+        equalise, read_adapters, read_model,
     },
     photonic::{ChipModel, Equalise, Mapping, WeightScaling},
 };
@@ -221,6 +219,9 @@ pub fn planned_architecture(config: &Config) -> Result<Architecture, Error> {
 /// Images of different sizes, for a perceptron.
 pub fn architecture(config: &Config, data: &Splits) -> Result<Architecture, Error> {
     if let Some(architecture) = &config.model.architecture {
+        if config.model.fit_data {
+            return Ok(architecture.fitted(data.train.shape(), data.train.classes()));
+        }
         let (outputs, classes) = (architecture.classes(), data.train.classes());
         if outputs < classes {
             let reason = format!("the network has {outputs} outputs, the images have {classes} classes");

@@ -19,7 +19,9 @@ use crate::{
         AdapterUse, Evaluation, FinetuneOutcome, Job, Subject, Trial, evaluate, evaluate_all, finetune,
         full_scale_law, reestimate_norms,
     },
-    model::{Architecture, Model, ModelMetadata, PeftOptions, Preprocessor, write_hf, write_model, write_peft},
+    model::{
+        Architecture, Model, ModelMetadata, PeftOptions, Preprocessor, write_hf, write_model, write_peft,
+    },
     network::ConverterRanges,
     photonic::{ChipModel, Sampling, TileChoice, TileShape},
 };
@@ -156,7 +158,8 @@ pub fn train(
     error: &ErrorModel,
 ) -> Result<Trained, Error> {
     let base = task.base(context)?;
-    let digital = evaluate(&Subject::new(Arc::clone(&base.model), AdapterUse::None), trial(context, task), None, 0)?;
+    let digital =
+        evaluate(&Subject::new(Arc::clone(&base.model), AdapterUse::None), trial(context, task), None, 0)?;
     let fraction = digital.fraction();
     let note = format!("digital accuracy {:.2} % on {} test images", 100.0 * fraction, digital.n);
     context.observer.on(Event::Note(note));

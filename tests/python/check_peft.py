@@ -13,20 +13,12 @@ import warnings
 import torch
 from peft import PeftModel
 from safetensors import safe_open
-from transformers import ViTForImageClassification
+
+from check_vit_logits import check_logits, load, logits
+from oracle import check
 
 # Two orders of the same f32 sums.
 TOLERANCE = 1e-5
-
-
-def load(folder):
-    model, report = ViTForImageClassification.from_pretrained(
-        folder, output_loading_info=True, attn_implementation="eager"
-    )
-    wrong = {what: list(names) for what, names in report.items() if names}
-    if wrong:
-        sys.exit(f"FAILED: {folder}: {wrong}")
-    return model.eval()
 
 
 def adapted(base, peft):
@@ -35,30 +27,27 @@ def adapted(base, peft):
     warnings.filterwarnings("error", message=".*missing adapter keys.*")
     model = PeftModel.from_pretrained(load(base), peft).eval()
     with safe_open(pathlib.Path(peft) / "adapter_model.safetensors", "pt") as file:
-        for name in file.keys():
-            part, kind = name.rsplit(".", 1)
-            if not torch.equal(model.get_parameter(f"{part}.default.{kind}"), file.get_tensor(name)):
-                sys.exit(f"FAILED: {name} was not loaded")
-        print(f"ok: {len(file.keys())} tensors of {peft} are in place")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    parts = [name.rsplit(".", 1) for name in tensors]
+    found = [model.get_parameter(f"{layer}.default.{kind}") for layer, kind in parts]
+    same = [torch.equal(*pair) for pair in zip(found, tensors.values())]
+    check(f"peft loads {peft} whole", same and all(same), f"{len(same)} tensors")
     return model
 
 
-def main(base, peft, merged):
-    model, whole = adapted(base, peft), load(merged)
-    config = whole.config
+def random_images(config, count=4):
     torch.manual_seed(0)
-    images = torch.randn(4, config.num_channels, config.image_size, config.image_size)
-    with torch.no_grad():
-        beside, plain = model(pixel_values=images).logits, whole(pixel_values=images).logits
-        untouched = load(base)(pixel_values=images).logits
-    difference = (beside - plain).abs().max().item()
-    moved = (beside - untouched).abs().max().item()
-    scale = max(1.0, plain.abs().max().item())
-    if not difference <= TOLERANCE * scale:
-        sys.exit(f"FAILED: logits differ by {difference:.3g}, allowed {TOLERANCE * scale:.3g}")
-    if not moved > 100 * difference:
-        sys.exit(f"FAILED: the adapters change the logits by {moved:.3g} only; nothing was compared")
-    print(f"ok: logits differ by {difference:.3g}; the adapters move them by {moved:.3g}")
+    return torch.randn(count, config.num_channels, config.image_size, config.image_size)
+
+
+def main(base, peft, merged):
+    whole = load(merged)
+    images = random_images(whole.config)
+    beside, plain = logits(adapted(base, peft), images), logits(whole, images)
+    difference = check_logits("beside and merged", beside, plain, TOLERANCE)
+    moved = (beside - logits(load(base), images)).abs().max().item()
+    # Adapters that do nothing would agree as well.
+    check("the adapters change the logits", moved > 100 * difference, f"by {moved:.3g}")
 
 
 if __name__ == "__main__":

@@ -5,32 +5,15 @@ Usage: check_run.py ALORA_BINARY. Needs numpy and safetensors.
 
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
+import tomllib
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-checks = 0
-
-
-def check(what, passed, detail=""):
-    global checks
-    checks += 1
-    if not passed:
-        sys.exit(f"FAILED: {what} {detail}")
-    print(f"ok: {what} {detail}")
-
-
-def alora(binary, *arguments):
-    done = subprocess.run([binary, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"FAILED: alora {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
-    return json.loads(done.stdout)
-
+from oracle import alora, check, closing_line
 
 def sigma_from_raw(target, measured):
     """rms over programmings and cells of (mean over repeats − target), relative to max|target|."""
@@ -58,7 +41,7 @@ def check_weights(folder, report):
     with safe_open(folder / "adapters.safetensors", "numpy") as file:
         metadata = file.metadata()
     check("the adapters say that they come from a simulation", metadata["simulated"] == "true")
-    alphas = [float(alpha) for alpha in metadata["alpha"].split()]
+    alphas = json.loads(metadata["alpha"])
     total = trainable = 0
     for name, weight in base.items():
         total += weight.size
@@ -67,8 +50,7 @@ def check_weights(folder, report):
             continue
         layer = name.removesuffix(".weight")
         a, b = adapters[f"{layer}.lora_A.weight"], adapters[f"{layer}.lora_B.weight"]
-        alpha = alphas[int(layer.removeprefix("fc")) - 1]
-        expected = weight.astype(np.float64) + alpha / a.shape[0] * b.astype(np.float64) @ a.astype(np.float64)
+        expected = weight.astype(np.float64) + alphas[layer] / a.shape[0] * b.astype(np.float64) @ a.astype(np.float64)
         worst = np.abs(expected - merged[name]).max()
         check(f"{name}: merged = base + (alpha/k) B A to 1e-6", worst < 1e-6, f"{worst:.1e}")
         check(f"{name}: the adapter does something", np.abs(b).max() > 0)
@@ -87,6 +69,29 @@ def check_deployment(folder, report):
           abs(worst - report["deployment"]["worst_residual"]) < 1e-9, f"{worst:.4f}")
 
 
+def check_codes(folder):
+    """Tiles asked of the processor: the merged weights over their full scale, rounded to the codes of the weight converter."""
+    with open(folder / "deployment.toml", "rb") as file:
+        deployment = tomllib.load(file)
+    rows, cols = deployment["tile_rows"], deployment["tile_cols"]
+    max_code = 2 ** (deployment["precision"]["weight_bits"] - 1) - 1
+    check("one scale a layer", deployment["scaling"] == "matrix")
+    merged = load_file(folder / "merged.safetensors")
+    with np.load(folder / "deployment.npz") as arrays:
+        for layer in deployment["layers"]:
+            name = layer["name"]
+            weight = merged[f"{name}.weight"].astype(np.float64)
+            # numpy's rint takes ties to even.
+            held = np.rint(weight / np.abs(weight).max() * max_code) / max_code
+            padded = np.pad(held, [(0, -held.shape[0] % rows), (0, -held.shape[1] % cols)])
+            grid = padded.reshape(padded.shape[0] // rows, rows, padded.shape[1] // cols, cols)
+            tiles = grid.transpose(0, 2, 1, 3).reshape(-1, rows, cols)
+            target = arrays[f"{name}.target"]
+            # The same arithmetic in f64, in another order.
+            check(f"{name}: tiles are the weights as the converter holds them",
+                  target.shape == tiles.shape and np.abs(target - tiles).max() < 1e-15, f"{len(tiles)} tiles")
+
+
 def check_own_pairs(binary, folder):
     rng = np.random.default_rng(5)
     target = rng.uniform(-1, 1, (6, 8, 8))
@@ -100,13 +105,13 @@ def check_own_pairs(binary, folder):
     for name, arrays in variants.items():
         path = folder / f"{name}.npz"
         np.savez(path, **arrays)
-        report = alora(binary, "fit", path, "--out", folder / f"fit-{name}", "--json")
+        report = alora(binary, "fit", path, "--out", folder / f"fit-{name}")
         tolerance = 1e-6 if name == "single" else 1e-9
         check(f"own pairs ({name})", abs(report["sigma"]["rms"] - expected) < tolerance, f"{report['sigma']['rms']}")
     csv = folder / "pairs.csv"
     flat = np.column_stack([target.ravel(), measured[:, 0].ravel()])
     np.savetxt(csv, flat, delimiter=",", header="target,measured", comments="")
-    report = alora(binary, "fit", csv, "--out", folder / "fit-csv", "--json")
+    report = alora(binary, "fit", csv, "--out", folder / "fit-csv")
     by_numpy = np.sqrt(np.mean((flat[:, 1] - flat[:, 0]) ** 2)) / np.abs(flat[:, 0]).max()
     check("own pairs (CSV)", abs(report["sigma"]["rms"] - by_numpy) < 1e-9, f"{report['sigma']['rms']}")
     check("what CSV cannot give is null", report["sigma"]["programming"] is None)
@@ -116,12 +121,16 @@ def main():
     binary = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        report = alora(binary, "run", "tests/configs/quick.toml", "--out", folder / "run", "--json")
+        report = alora(binary, "run", "tests/configs/quick.toml", "--out", folder / "run")
         check_record(folder / "run", report)
         check_weights(folder / "run", report)
         check_deployment(folder / "run", report)
+        check_codes(folder / "run")
         check_own_pairs(binary, folder)
-    print(f"{checks} passed, 0 failed")
+    closing_line()
 
 
-main()
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main()

@@ -12,28 +12,38 @@ import torch
 from safetensors.torch import load_file
 from transformers import ViTForImageClassification
 
+from oracle import check
+
 # f32 through a dozen blocks, in another order of sums.
 TOLERANCE = 1e-4
 
 
-def main(folder, path):
+def load(folder):
+    """The network of `folder`. Every tensor must have found its place, and every place its tensor."""
     model, report = ViTForImageClassification.from_pretrained(
         folder, output_loading_info=True, attn_implementation="eager"
     )
     wrong = {what: list(names) for what, names in report.items() if names}
-    if wrong:
-        sys.exit(f"FAILED: {folder}: {wrong}")
-    tensors = load_file(path)
+    check(f"transformers loads {folder} whole", not wrong, f"{wrong or ''}")
+    return model.eval().float()
+
+
+def logits(model, pixel_values):
     with torch.no_grad():
-        expected = model.eval().float()(pixel_values=tensors["pixel_values"]).logits
-    found = tensors["logits"]
-    if found.shape != expected.shape:
-        sys.exit(f"FAILED: logits are {tuple(found.shape)}, expected {tuple(expected.shape)}")
-    difference = (found - expected).abs().max().item()
-    scale = max(1.0, expected.abs().max().item())
-    if not difference <= TOLERANCE * scale:
-        sys.exit(f"FAILED: logits differ by {difference:.3g}, allowed {TOLERANCE * scale:.3g}")
-    print(f"ok: {len(found)} images, logits differ by {difference:.3g} at values up to {scale:.3g}")
+        return model(pixel_values=pixel_values).logits
+
+
+def check_logits(what, found, expected, tolerance=TOLERANCE):
+    """`tolerance` is relative to the largest logit, or to 1."""
+    check(f"{what}: shape", found.shape == expected.shape, f"{tuple(found.shape)}")
+    difference, scale = (found - expected).abs().max().item(), max(1.0, expected.abs().max().item())
+    check(f"{what}: logits", difference <= tolerance * scale, f"differ by {difference:.3g} at values up to {scale:.3g}")
+    return difference
+
+
+def main(folder, path):
+    tensors = load_file(path)
+    check_logits("transformers and alora", tensors["logits"], logits(load(folder), tensors["pixel_values"]))
 
 
 if __name__ == "__main__":

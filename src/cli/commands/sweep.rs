@@ -21,9 +21,10 @@ pub(super) fn sweep(arguments: &Sweep, observer: &mut dyn Observer) -> Result<()
     let path = &arguments.config;
     let (table, sweep) = sweep::split(load_table(path, &arguments.overrides.set)?, path)?;
     let plan = plan_sweep(&table, sweep, path)?;
-    let folder = arguments.out.clone().unwrap_or_else(|| {
-        PathBuf::from("runs").join(path.file_stem().unwrap_or_default())
-    });
+    let folder = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("runs").join(path.file_stem().unwrap_or_default()));
     let mut runner = SweepRunner::new(path, &folder, &now())?;
     let mut store = SweepStore::open(&folder)?;
     let report = run_sweep(&plan, &mut store, arguments.retry_failed, observer, &mut |cell, observer| {

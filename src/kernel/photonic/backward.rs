@@ -1,13 +1,18 @@
 //! The backward pass: straight through converters and noise.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
     Execution, Held, InputRange, Product,
+    depth::Depth,
+    digits::Digits,
     multiply::{PAIR, PairProduct},
-    packed::{Depth, Digits, Panels, Weights},
+    packed::{Panels, Weights},
     reading::store_rows,
     sent::{Conversions, Sent},
+    strips::Programmed,
 };
 use crate::kernel::{
     int8::{PANEL, Tiles},
@@ -117,60 +122,79 @@ impl Product {
 
 impl BackwardPanels {
     fn new(product: &Product) -> Self {
-        let inputs = product.depth.inputs;
-        let depth = Depth::new(product.outputs, product.outputs);
-        let count = inputs.div_ceil(PAIR) * 2;
-        let codes: Option<Vec<(&[i8], f32)>> = product
-            .parts
-            .iter()
-            .map(|part| match &part.held {
-                Held::Codes { codes, max_code } => Some((&codes[..], 1.0 / *max_code as f32)),
-                Held::Values(_) => None,
-            })
-            .collect();
-        if let (Some(codes), Some(scales)) = (codes, product.shared_scales()) {
-            let transposed = transpose(product, |part, cell| codes[part].0[cell]);
-            let weights =
-                |input: usize| match transposed.get(input * product.outputs..(input + 1) * product.outputs) {
-                    Some(codes) => Weights::Codes(codes, 1.0),
-                    None => Weights::Padding,
-                };
-            let units = product
-                .parts
-                .iter()
-                .zip(&codes)
-                .flat_map(|(part, code)| std::iter::repeat_n(code.1, part.outputs));
-            let factors = scales.iter().zip(units).map(|(scale, unit)| scale * unit).collect();
-            let panels = Panels::new(product.isa, depth, None, count, weights);
-            return Self { panels, factors: Some(factors) };
+        Self::of_codes(product).unwrap_or_else(|| Self::of_values(product))
+    }
+
+    /// Codes as they are, where scales and largest codes can be factors of the gradients.
+    fn of_codes(product: &Product) -> Option<Self> {
+        let mut factors = product.shared_scales()?;
+        for part in &product.parts {
+            let Held::Codes { max_code, .. } = part.held else { return None };
+            let factors = &mut factors[part.first..part.first + part.outputs];
+            factors.iter_mut().for_each(|factor| *factor /= max_code as f32);
         }
-        let transposed = transpose(product, |part, cell| {
-            let part = &product.parts[part];
-            let (output, input) = (cell / inputs, cell % inputs);
-            let scale = part.scales[input / product.depth.width * part.outputs + output];
-            match &part.held {
-                Held::Codes { codes, max_code } => scale * (f32::from(codes[cell]) / *max_code as f32),
-                Held::Values(values) => scale * values[cell],
+        let transposed = transpose(product, |part, output, inputs, to: &mut [i8]| {
+            if let Held::Codes { codes, .. } = &part.held {
+                to.copy_from_slice(&codes[output * product.depth.inputs..][inputs]);
             }
         });
-        let weights =
-            |input: usize| match transposed.get(input * product.outputs..(input + 1) * product.outputs) {
-                Some(values) => Weights::Values(values),
-                None => Weights::Padding,
-            };
-        Self { panels: Panels::new(product.isa, depth, Some(Digits::FINE), count, weights), factors: None }
+        let panels = panels(product, None, &transposed, |codes| Weights::Codes(codes, 1.0));
+        Some(Self { panels, factors: Some(factors) })
+    }
+
+    /// Weights times scales.
+    fn of_values(product: &Product) -> Self {
+        let width = product.depth.width;
+        let transposed = transpose(product, |part, output, inputs, to: &mut [f32]| {
+            let row = output * product.depth.inputs;
+            for (to, input) in to.iter_mut().zip(inputs) {
+                let weight = match &part.held {
+                    Held::Codes { codes, max_code } => f32::from(codes[row + input]) / *max_code as f32,
+                    Held::Values(values) => values[row + input],
+                };
+                *to = part.scales[input / width * part.outputs + output] * weight;
+            }
+        });
+        let panels = panels(product, Some(Digits::FINE), &transposed, Weights::Values);
+        Self { panels, factors: None }
     }
 }
 
-/// `[inputs, outputs of all parts]` from `cell(part, output · inputs + input)`.
-fn transpose<T: Copy + Default + Send>(product: &Product, cell: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
+/// Packs `[inputs, outputs]`.
+fn panels<'a, T: Sync>(
+    product: &Product,
+    form: Option<Digits>,
+    transposed: &'a [T],
+    weights: impl Fn(&'a [T]) -> Weights<'a> + Sync,
+) -> Panels {
+    let outputs = product.outputs;
+    let count = product.depth.inputs.div_ceil(PAIR) * 2;
+    let depth = Depth::new(outputs, outputs);
+    Panels::new(product.isa, depth, form, count, |input| {
+        transposed.get(input * outputs..(input + 1) * outputs).map_or(Weights::Padding, &weights)
+    })
+}
+
+/// `[inputs, outputs of all parts]`; `fetch` gives some inputs' weights of one output of a layer.
+fn transpose<T: Copy + Default + Send>(
+    product: &Product,
+    fetch: impl Fn(&Programmed, usize, Range<usize>, &mut [T]) + Sync,
+) -> Vec<T> {
     let (inputs, outputs) = (product.depth.inputs, product.outputs);
     let mut transposed = vec![T::default(); inputs * outputs];
     transposed.par_chunks_mut(PANEL * outputs).enumerate().for_each(|(panel, rows)| {
-        for (index, part) in product.parts.iter().enumerate() {
-            for output in 0..part.outputs {
-                for (offset, row) in rows.chunks_exact_mut(outputs).enumerate() {
-                    row[part.first + output] = cell(index, output * inputs + panel * PANEL + offset);
+        let of_panel = panel * PANEL..((panel + 1) * PANEL).min(inputs);
+        // Squares: written row by row, each row's share at once.
+        let mut square = [[T::default(); PANEL]; PANEL];
+        for part in &product.parts {
+            for first in (0..part.outputs).step_by(PANEL) {
+                let of_square = first..(first + PANEL).min(part.outputs);
+                for (square, output) in square.iter_mut().zip(of_square.clone()) {
+                    fetch(part, output, of_panel.clone(), &mut square[..of_panel.len()]);
+                }
+                for (input, row) in rows.chunks_exact_mut(outputs).enumerate() {
+                    let row = &mut row[part.first + first..][..of_square.len()];
+                    row.iter_mut().zip(&square).for_each(|(to, square)| *to = square[input]);
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! The forward pass: products, noise, output converter, digital sum.
 
+mod batch;
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -9,7 +11,7 @@ use super::{
     multiply::{PAIR, PairProduct},
     noise::{NormalSource, add_shaped, add_uniform},
     range::Gathered,
-    reading::{Reading, RowReading, Target, larger_magnitude, raise_maxima, read, read_row, store_rows},
+    reading::{Reading, Target, read, store_rows},
     sent::Sent,
     strips::{Programmed, Strip},
 };
@@ -21,7 +23,7 @@ use crate::kernel::{
 /// Groups of 16 rows of a task. Fixed, so that results do not depend on the number of threads.
 const TASK_GROUPS: usize = 8;
 
-/// Sums of a task that stay in the second-level cache, in lanes.
+/// Analog outputs of a task, in lanes, that stay in the second-level cache.
 const TASK_LANES: usize = 1 << 14;
 
 impl Product {
@@ -95,12 +97,6 @@ impl<'a> Place<'a> {
     fn lanes(&self) -> usize {
         self.groups().len() * self.strip.padded()
     }
-
-    /// Outputs of the pair of panels `pair`.
-    fn outputs(&self, pair: usize) -> Range<usize> {
-        let start = self.strip.outputs.start + (pair - self.strip.pairs.start) * PAIR;
-        start..(start + PAIR).min(self.strip.outputs.end)
-    }
 }
 
 /// Memory that a task reuses, `[group][output][row]`.
@@ -118,7 +114,6 @@ impl Run<'_> {
         let (groups, stride) = (self.task_groups(), self.product.outputs);
         let tasks = y.par_chunks_mut(groups * LANES * stride).enumerate();
         let gathered = tasks.map_init(Buffers::default, |buffers, (task, y)| {
-            let _tiles = Tiles::configure(self.product.isa, self.product.depth.quads);
             let mut gathered = Gathered::default();
             for (part, strip) in self.strips() {
                 let place = Place::new(part, strip, task * groups, y.len() / stride);
@@ -175,157 +170,56 @@ impl Run<'_> {
 
     /// Analog outputs of a place with their noise, in chip units, to `buffers.analog`.
     fn analog(&self, place: Place<'_>, buffers: &mut Buffers) -> Gathered {
-        let (isa, padded) = (self.product.isa, place.strip.padded());
         buffers.analog.resize(place.lanes(), [0.0; LANES]);
-        for (index, pair) in place.strip.pairs.clone().enumerate() {
-            for group in place.groups().step_by(2) {
-                let panels = &place.part.panels;
-                buffers.product.multiply(isa, panels, &self.sent.packed, place.block, [pair, group]);
-                if let (Some(variances), Some(squares)) = (&place.part.variances, &self.sent.squares) {
-                    buffers.variance.multiply(isa, variances, squares, place.block, [pair, group]);
-                }
-                for half in 0..2 {
-                    let first = (group + half - place.groups.0) * padded + index * PAIR;
-                    let z = &mut buffers.analog[first..first + PAIR];
-                    self.finish(place, [pair, group, half], &buffers.product, &buffers.variance, z);
-                }
-            }
+        // One after the other: each finds its operands in the nearest cache.
+        self.products(place, buffers);
+        if let OutputNoise::Uniform(sigmas) = &place.part.noise {
+            self.uniform_noise(place, sigmas, &mut buffers.analog);
         }
         if self.measured { gather(&buffers.analog, place) } else { Gathered::default() }
     }
 
-    /// Brings a pair's products for one group to chip units and adds the noise.
-    fn finish(
-        &self,
-        place: Place<'_>,
-        [pair, group, half]: [usize; 3],
-        product: &PairProduct,
-        variance: &PairProduct,
-        z: &mut [Lanes<f32>],
-    ) {
-        let (isa, part) = (self.product.isa, place.part);
-        let conversion = self.sent.conversion(group + half, place.block);
-        let pairs = pair * PAIR..(pair + 1) * PAIR;
-        product.bring(isa, half, &part.panels.units[pairs.clone()], &conversion.unit, z);
-        let source = NormalSource::new(self.seed, group + half, place.block, part.first_pair + pair);
-        match (&part.noise, &part.variances) {
-            (OutputNoise::Uniform(sigmas), _) => {
-                let sigmas = part.of_block(sigmas, place.block, &place.outputs(pair));
-                let norm = conversion.norm.map(|norm| self.error_factor * norm);
-                add_uniform(isa, z, sigmas, &norm, source);
-            }
-            (_, Some(variances)) => {
-                let mut squared = [[0.0; LANES]; PAIR];
-                variance.bring(isa, half, &variances.units[pairs], &conversion.square_unit, &mut squared);
-                add_shaped(isa, z, &squared, self.error_factor, source);
-            }
-            _ => {}
-        }
-    }
-
-    /// Each task takes a strip of whole tiles with all rows through all blocks: for ranges over the batch.
-    fn by_strips(&self, largest: f32, y: &mut [f32]) -> Gathered {
-        let product = self.product;
-        let stride = product.outputs;
-        let rows = y.len() / stride;
-        let strips: Vec<(&Programmed, &Strip)> = self.strips().collect();
-        let tasks = strips.par_iter().map_init(Buffers::default, |buffers, &(part, strip)| {
-            let _tiles = Tiles::configure(product.isa, product.depth.quads);
-            let place = Place::new(part, strip, 0, rows);
-            start_sums(place, &mut buffers.sums);
-            let mut gathered = Gathered::default();
-            for block in 0..product.depth.blocks() {
-                let place = Place { block, ..place };
-                gathered = gathered.and(self.analog(place, buffers));
-                let mut ranges = vec![0.0; strip.outputs.len().div_ceil(product.tile_rows)];
-                for lanes in buffers.analog.chunks_exact(strip.padded()) {
-                    raise_maxima(
-                        product.isa,
-                        &lanes[..strip.outputs.len()],
-                        0,
-                        product.tile_rows,
-                        &mut ranges,
-                    );
+    /// Products in chip units, with noise that differs by weight.
+    fn products(&self, place: Place<'_>, buffers: &mut Buffers) {
+        let Place { part, strip, block, .. } = place;
+        let isa = self.product.isa;
+        let _tiles = Tiles::configure(isa, self.product.depth.quads);
+        for (index, pair) in strip.pairs.clone().enumerate() {
+            let units = pair * PAIR..(pair + 1) * PAIR;
+            for (step, group) in place.groups().step_by(2).enumerate() {
+                // The next pair, a part for each pair of groups.
+                part.panels.packed.prefetch(2 * pair + 2, block, step, place.groups().len() / 2);
+                buffers.product.multiply(isa, &part.panels, &self.sent.packed, block, [pair, group]);
+                let shaped = part.variances.as_ref().zip(self.sent.squares.as_ref());
+                if let Some((variances, squares)) = shaped {
+                    buffers.variance.multiply(isa, variances, squares, block, [pair, group]);
                 }
-                self.read(place, Reading::Tiles { largest, ranges: &ranges }, buffers);
-            }
-            (gathered, std::mem::take(&mut buffers.sums))
-        });
-        let (gathered, sums): (Vec<Gathered>, Vec<Vec<Lanes<f32>>>) = tasks.collect();
-        y.par_chunks_mut(2 * LANES * stride).enumerate().for_each(|(task, y)| {
-            for (&(part, strip), sums) in strips.iter().zip(&sums) {
-                let place = Place::new(part, strip, 2 * task, y.len() / stride);
-                store(product, place, &sums[place.groups.0 * strip.padded()..], y);
-            }
-        });
-        sum(gathered)
-    }
-
-    /// First the analog outputs of all rows, then their conversion: for ranges over the batch of tiles larger than a strip.
-    fn in_two_phases(&self, largest: f32, y: &mut [f32]) -> Gathered {
-        let product = self.product;
-        let (blocks, stride) = (product.depth.blocks(), product.outputs);
-        let mut analog = if blocks > 1 { vec![0.0; y.len()] } else { Vec::new() };
-        let mut gathered = Gathered::default();
-        for block in 0..blocks {
-            let (ranges, seen) = self.analog_of_all(block, if blocks > 1 { &mut analog } else { y });
-            gathered = gathered.and(seen);
-            let readings: Vec<RowReading<'_>> = product
-                .parts
-                .iter()
-                .zip(&ranges)
-                .map(|(part, ranges)| RowReading {
-                    scales: part.scales(block, &(0..part.outputs)),
-                    bias: Some(&part.bias[..]).filter(|_| block == 0),
-                    ranges,
-                    tile_rows: product.tile_rows,
-                    largest,
-                })
-                .collect();
-            y.par_chunks_mut(stride).enumerate().with_min_len(TASK_GROUPS * LANES).for_each(|(row, y)| {
-                for (part, reading) in product.parts.iter().zip(&readings) {
-                    let outputs = part.first..part.first + part.outputs;
-                    let z = (blocks > 1).then(|| &analog[row * stride..][outputs.clone()]);
-                    read_row(product.isa, z, reading, block > 0, &mut y[outputs]);
-                }
-            });
-        }
-        gathered
-    }
-
-    /// Analog outputs of one column block for all rows, `[rows, outputs]`; and the largest magnitude of each tile, by part.
-    fn analog_of_all(&self, block: usize, z: &mut [f32]) -> (Vec<Vec<f32>>, Gathered) {
-        let product = self.product;
-        let (groups, stride) = (self.task_groups(), product.outputs);
-        let none = |part: &Programmed| vec![0.0_f32; part.outputs.div_ceil(product.tile_rows)];
-        let tasks = z.par_chunks_mut(groups * LANES * stride).enumerate();
-        let each: Vec<(Vec<Vec<f32>>, Gathered)> = tasks
-            .map_init(Buffers::default, |buffers, (task, z)| {
-                let _tiles = Tiles::configure(product.isa, product.depth.quads);
-                let mut gathered = Gathered::default();
-                let mut ranges: Vec<Vec<f32>> = product.parts.iter().map(none).collect();
-                for (part, ranges) in product.parts.iter().zip(&mut ranges) {
-                    for strip in &part.strips {
-                        let place =
-                            Place { block, ..Place::new(part, strip, task * groups, z.len() / stride) };
-                        gathered = gathered.and(self.analog(place, buffers));
-                        for lanes in buffers.analog.chunks_exact(strip.padded()) {
-                            let lanes = &lanes[..strip.outputs.len()];
-                            raise_maxima(product.isa, lanes, strip.outputs.start, product.tile_rows, ranges);
-                        }
-                        store(product, place, &buffers.analog, z);
+                for half in 0..2 {
+                    let conversion = self.sent.conversion(group + half, block);
+                    let z = &mut buffers.analog[(2 * step + half) * strip.padded() + index * PAIR..][..PAIR];
+                    buffers.product.bring(isa, half, &part.panels.units[units.clone()], &conversion.unit, z);
+                    if let Some((variances, _)) = shaped {
+                        let mut variance = [[0.0; LANES]; PAIR];
+                        let units = &variances.units[units.clone()];
+                        buffers.variance.bring(isa, half, units, &conversion.square_unit, &mut variance);
+                        let source =
+                            NormalSource::new(self.seed, group + half, block, part.first_pair + pair);
+                        add_shaped(isa, z, &variance, self.error_factor, source);
                     }
                 }
-                (ranges, gathered)
-            })
-            .collect();
-        let mut ranges: Vec<Vec<f32>> = product.parts.iter().map(none).collect();
-        for (of_task, _) in &each {
-            for (range, &other) in ranges.iter_mut().flatten().zip(of_task.iter().flatten()) {
-                *range = larger_magnitude(*range, other);
             }
         }
-        (ranges, sum(each.into_iter().map(|(_, gathered)| gathered).collect()))
+    }
+
+    /// Adds noise with one σ an output, `[col_blocks, outputs]`.
+    fn uniform_noise(&self, place: Place<'_>, sigmas: &[f32], analog: &mut [Lanes<f32>]) {
+        let Place { part, strip, block, .. } = place;
+        let sigmas = part.of_block(sigmas, block, &strip.outputs);
+        for (group, z) in place.groups().zip(analog.chunks_exact_mut(strip.padded())) {
+            let norm = self.sent.conversion(group, block).norm.map(|norm| self.error_factor * norm);
+            let source = NormalSource::new(self.seed, group, block, part.first_pair + strip.pairs.start);
+            add_uniform(self.product.isa, z, sigmas, &norm, source);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The output converter: analog outputs of tiles to their share of the digital sums.
 
-use super::{OutputRange, packed::round};
+use super::{OutputRange, digits::round};
 use crate::kernel::{
     Isa,
     lanes::{LANES, Lanes, transpose_reals, vector::Vector, vectorised},

@@ -4,7 +4,9 @@ use rayon::prelude::*;
 
 use super::{
     InputRange, Product,
-    packed::{Depth, Digits, Packed, clamp, inverse_of, max_abs, round, write_digits},
+    depth::Depth,
+    digits::{Digits, clamp, inverse_of, max_abs, round, write_digits},
+    packed::Packed,
     reading::larger_magnitude,
 };
 use crate::kernel::{

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{
     Held, OutputNoise, Part,
-    packed::{Depth, Digits, Panels, Weights},
+    depth::Depth,
+    digits::Digits,
+    packed::{Panels, Weights},
 };
 use crate::kernel::{Isa, int8::PANEL};
 

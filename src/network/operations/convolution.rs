@@ -154,8 +154,11 @@ impl Order {
 impl Reshaping for Order {
     fn forward(self, x: &[f32]) -> (Vec<f32>, [usize; 2], Vec<u32>) {
         let images = self.pixels.images(x.len(), self.channels);
-        let shape =
-            if self.to_pixels { [images.pixels(), self.channels] } else { [images.batch, images.image_len()] };
+        let shape = if self.to_pixels {
+            [images.pixels(), self.channels]
+        } else {
+            [images.batch, images.image_len()]
+        };
         (self.moved(x, self.to_pixels), shape, Vec::new())
     }
 

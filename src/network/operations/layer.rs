@@ -8,8 +8,8 @@ use super::super::host::{Computed, Derivative, Operation, Values};
 use super::convolution::Unroll;
 use crate::kernel::{
     digital::{
-        add_column_sums,
         adapter::{AdapterGradients, GroupAdapter, PreparedAdapter},
+        add_column_sums,
         dropout::Dropout,
         linear::{Linear, LinearGradients},
         matmul::{Update, matmul_tn},
@@ -79,6 +79,22 @@ impl Frozen {
                     row.iter_mut().zip(scale.iter()).for_each(|(gradient, scale)| *gradient *= scale);
                 }
                 (gradient.x, gradient.range)
+            }
+        }
+    }
+
+    /// `x` as the input converter sent it; `None` where there is none. With digital factors the chip holds `W/c` and gets
+    /// `c · x`: what stands beside `W` is what was sent, over `c`.
+    fn sent(&self, x: &[f32]) -> Option<Vec<f32>> {
+        match self {
+            Self::Digital(_) => None,
+            Self::Chip { product, input_scale: None } => Some(product.sent(x)),
+            Self::Chip { product, input_scale: Some(scale) } => {
+                let mut sent = product.sent(&times(x, scale));
+                for row in sent.chunks_exact_mut(scale.len()) {
+                    row.iter_mut().zip(scale.iter()).for_each(|(sent, scale)| *sent /= scale);
+                }
+                Some(sent)
             }
         }
     }
@@ -333,10 +349,7 @@ impl Derivative for TrainedDerivative {
         let parts = layer.outputs.len();
         if (1..=parts).any(wants) {
             // Straight through: the inputs that were sent, and all weights of the group at once.
-            let sent = match &self.frozen {
-                Frozen::Chip { product, .. } => Some(product.sent(x)),
-                Frozen::Digital(_) => None,
-            };
+            let sent = self.frozen.sent(x);
             let mut of_weights = vec![0.0; layer.width() * layer.inputs];
             matmul_tn(gradient, sent.as_deref().unwrap_or(x), rows, Update::SET, &mut of_weights);
             let mut rest = of_weights.as_slice();

@@ -69,11 +69,17 @@ impl Operation for DigitalLinear {
 
 impl Derivative for DigitalLinear {
     fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
-        let mut gradients: Vec<Option<Vec<f32>>> =
-            inputs.iter().zip(wanted).map(|(input, wanted)| wanted.then(|| vec![0.0; input.values.len()])).collect();
+        let mut gradients: Vec<Option<Vec<f32>>> = inputs
+            .iter()
+            .zip(wanted)
+            .map(|(input, wanted)| wanted.then(|| vec![0.0; input.values.len()]))
+            .collect();
         if let [x, weight, bias] = gradients.as_mut_slice() {
-            let wanted =
-                LinearGradients { x: x.as_deref_mut(), weight: weight.as_deref_mut(), bias: bias.as_deref_mut() };
+            let wanted = LinearGradients {
+                x: x.as_deref_mut(),
+                weight: weight.as_deref_mut(),
+                bias: bias.as_deref_mut(),
+            };
             layer(inputs).backward(inputs[0].values, gradient, wanted);
         }
         gradients

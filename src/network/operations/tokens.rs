@@ -33,8 +33,8 @@ impl Operation for Mix {
         let kernel = self.kernel(&inputs[0]);
         let mut y = vec![0.0; inputs[0].values.len() / 3];
         let normalisers = kernel.forward(inputs[0].values, &mut y);
-        let derivative = differentiate
-            .then(|| Arc::new(MixDerivative { mix: *self, normalisers }) as Arc<dyn Derivative>);
+        let derivative =
+            differentiate.then(|| Arc::new(MixDerivative { mix: *self, normalisers }) as Arc<dyn Derivative>);
         Computed { shape: vec![inputs[0].shape[0], kernel.width], values: y, derivative }
     }
 
