@@ -27,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err(USAGE.into()),
     };
     let model = Arc::new(read_model(Path::new(model), &ImportOptions::default())?.model);
-    let adapters =
-        adapters.map(|path| read_adapters(Path::new(path), model.architecture())).transpose()?;
+    let adapters = adapters.map(|path| read_adapters(Path::new(path), model.architecture())).transpose()?;
     let adapter_use = adapters.as_ref().map_or(AdapterUse::None, AdapterUse::Parallel);
 
     let bytes = fs::read(images)?;

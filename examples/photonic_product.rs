@@ -53,6 +53,21 @@ impl Default for Product {
     }
 }
 
+impl Settings {
+    fn chip(&self) -> Result<ChipModel, Box<dyn Error>> {
+        let [rows, cols] = self.product.tile;
+        let sigma = self.product.sigma;
+        Ok(ChipModel {
+            tile: Some(TileShape::new(rows, cols)?),
+            mapping: self.mapping,
+            precision: Some(self.precision),
+            error: (sigma > 0.0).then_some(ErrorLaw::Gaussian { sigma }),
+            reference: ErrorReference::FullScale,
+            sampling: self.product.sampling,
+        })
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [settings, input, output] = &arguments[..] else {
@@ -60,35 +75,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let settings: Settings = toml::from_str(&fs::read_to_string(settings)?)?;
     let mut arrays = NpzReader::new(File::open(input)?)?;
-    let weight: Array2<f32> = arrays.by_name("weight")?;
-    let x: Array2<f32> = arrays.by_name("x")?;
-    let Settings { precision, mapping, product: Product { tile: [rows, cols], sigma, sampling, draws, seed } } =
-        settings;
-    let tile = TileShape::new(rows, cols)?;
-    let chip = ChipModel {
-        tile: Some(tile),
-        mapping,
-        precision: Some(precision),
-        error: (sigma > 0.0).then_some(ErrorLaw::Gaussian { sigma }),
-        reference: ErrorReference::FullScale,
-        sampling,
-    };
-    let tiles = ScaledTiles::new(weight.view(), mapping.scaling, tile, precision.weight_bits)?;
-    let layer = PhotonicLinear::new(weight.view(), None, &chip, 0)?;
-    let shape = x.dim();
-    let x = Tensor::<2>::from_data(
-        TensorData::new(x.iter().copied().collect(), [shape.0, shape.1]),
-        &Device::flex(),
-    );
+    let (weight, x): (Array2<f32>, Array2<f32>) = (arrays.by_name("weight")?, arrays.by_name("x")?);
+    let y = products(&settings, &weight, &x)?;
+    let mut arrays = NpzWriter::new(File::create(output)?);
+    arrays.add_array("y", &y)?;
+    arrays.add_array("represented", &represented(&settings, &weight)?)?;
+    arrays.finish()?;
+    Ok(())
+}
+
+/// `[draws, rows, out]`.
+fn products(
+    settings: &Settings,
+    weight: &Array2<f32>,
+    x: &Array2<f32>,
+) -> Result<Array3<f32>, Box<dyn Error>> {
+    let layer = PhotonicLinear::new(weight.view(), None, &settings.chip()?, 0)?;
+    let Product { draws, seed, .. } = settings.product;
+    let (rows, cols) = x.dim();
+    let x = TensorData::new(x.iter().copied().collect(), [rows, cols]);
+    let x = Tensor::<2>::from_data(x, &Device::flex());
     let mut y = Vec::new();
     for draw in 0..draws {
         let outputs = layer.forward(x.clone(), seed + draw).into_data();
         y.extend(outputs.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?);
     }
-    let y = Array3::from_shape_vec((usize::try_from(draws)?, shape.0, weight.nrows()), y)?;
-    let mut arrays = NpzWriter::new(File::create(output)?);
-    arrays.add_array("y", &y)?;
-    arrays.add_array("represented", &tiles.represented())?;
-    arrays.finish()?;
-    Ok(())
+    Ok(Array3::from_shape_vec((usize::try_from(draws)?, rows, weight.nrows()), y)?)
+}
+
+/// `[out, in]`.
+fn represented(settings: &Settings, weight: &Array2<f32>) -> Result<Array2<f64>, Box<dyn Error>> {
+    let [rows, cols] = settings.product.tile;
+    let (scaling, bits) = (settings.mapping.scaling, settings.precision.weight_bits);
+    Ok(ScaledTiles::new(weight.view(), scaling, TileShape::new(rows, cols)?, bits)?.represented())
 }

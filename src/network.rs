@@ -24,10 +24,11 @@ use ndarray::Array2;
 pub use error::NetworkError;
 pub use layers::{Arithmetic, Network};
 pub use linear::PhotonicLinear;
-pub(crate) use operations::loss::{Targets, loss};
+
 pub use parameters::{
     adapters_from, initial_adapters, initial_base, input_range_name, stacked_adapters, with_base,
 };
+pub use operations::loss::{Targets, loss};
 pub use pass::{AdapterPass, BatchMoments, Mode, Pass, SeenRange, Watch};
 pub use ranges::ConverterRanges;
 

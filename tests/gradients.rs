@@ -102,6 +102,7 @@ impl Case {
     /// Compares up to `most` entries of each tensor with central differences.
     fn check(&self, most: usize) {
         let gradients = self.gradients();
+        let smooth = matches!(self.network.architecture(), Architecture::Vit(_));
         let mut moved = self.trained.clone();
         for (name, gradient) in &gradients {
             let count = gradient.len();
@@ -115,20 +116,25 @@ impl Case {
                     moved.get_mut(name).unwrap()[at] = value;
                     loss
                 };
-                let step = 4e-3;
+                let step = if smooth { 4e-3 } else { 5e-4 };
                 // What f32 makes of the step counts, not what was asked.
-                let width = f64::from(value + step) - f64::from(value - step);
-                let difference = (loss(step) - loss(-step)) / width;
+                let [above, below] =
+                    [value + step, value - step].map(|moved| f64::from(moved) - f64::from(value));
+                let [up, here, down] = [loss(step), loss(0.0), loss(-step)];
+                let slopes = [(up - down) / (above - below), (up - here) / above, (down - here) / below];
                 let found = f64::from(gradient[at]);
+                // Where the kink of a ReLU or of a maximum lies within the step, one side of it has the derivative.
+                let sides = if smooth { &slopes[..1] } else { &slopes[..] };
+                let apart = sides.iter().map(|slope| (slope - found).abs()).fold(f64::INFINITY, f64::min);
                 squares += found * found;
-                of_difference += (found - difference).powi(2);
+                of_difference += apart.powi(2);
                 looked_at += 1;
             }
             let (size, error) = (squares.sqrt(), of_difference.sqrt());
-            // Logits of order 1 in f32 are off by some 1e-7 each, the loss therefore by as much, and a difference by
-            // 1e-7/8e-3 ≈ 2e-5 for each entry. Curvature over the step, and now and then a kink of a ReLU or of a maximum
-            // within it, give the relative part.
-            let bound = 2e-2 * size + 3e-5 * f64::from(looked_at).sqrt();
+            // Logits of order 1 in f32 are off by some 1e-7 each, the loss therefore by as much, and a difference by 1e-7 over
+            // its width; curvature gives a relative error.
+            let (curvature, noise) = if smooth { (5e-3, 4e-5) } else { (1e-2, 4e-4) };
+            let bound = curvature * size + noise * f64::from(looked_at).sqrt();
             assert!(error < bound, "{}: {name}: off by {error} of {size} in {looked_at} entries", self.name);
         }
     }
@@ -394,17 +400,14 @@ fn the_layer_with_ranges_of_the_batch_is_the_formula_in_plain_loops() {
         let range = analog.iter().fold(0.0_f64, |max, z| max.max(z.abs()));
         let unit = f64::from(scale_w) * f64::from(scale_x) / (steps * steps);
         let step = range / steps * unit;
-        let mut tipped = 0;
         for ((row, output), z) in analog.indexed_iter() {
-            let expected = step * (z / range * steps).round_ties_even() + f64::from(bias[output]);
+            let place = z / range * steps;
+            let expected = step * place.round_ties_even() + f64::from(bias[output]);
             let apart = (f64::from(found[row * outputs + output]) - expected).abs();
-            // A sum next to the middle between two codes may round either way in f32: then it is one step off.
-            tipped += usize::from(apart > 0.5 * step);
-            assert!(
-                apart < 1e-5 * range * unit || (apart - step).abs() < 1e-5 * range * unit,
-                "{bits}: {apart} {step}"
-            );
+            // Sums in the middle between two codes, exactly or within f32, may go either way: then it is one step.
+            let tie = (place.abs().fract() - 0.5).abs() < 1e-4;
+            let bound = if tie { 1.001 * step } else { 1e-3 * step };
+            assert!(apart < bound, "{bits} bits, ({row}, {output}): {apart}, a step is {step}, {place}");
         }
-        assert!(tipped <= 2, "{bits} bits: {tipped} of {} outputs", rows * outputs);
     }
 }

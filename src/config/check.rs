@@ -122,7 +122,9 @@ fn check_deployment(config: &Config) -> Result<(), OutOfRange> {
     }
     if config.error_model.law == LawChoice::Map && finetune.sampling != Sampling::Map {
         let allowed = "\"map\", as error_model.law is \"map\"".to_owned();
-        return Err(("finetune.sampling".to_owned(), format!("{:?}", finetune.sampling), allowed));
+        let value = toml::Value::try_from(finetune.sampling)
+            .map_or_else(|_| "another".to_owned(), |value| value.to_string());
+        return Err(("finetune.sampling".to_owned(), value, allowed));
     }
     if config.error_model.law == LawChoice::Empirical
         && finetune.techniques.nat

@@ -34,15 +34,15 @@ pub fn train_head(
     check_fit(data, model)?;
     let features = features(model, data, pipeline, config.batch_size, observer)?;
     let labels = data.labels();
-    let mut trained =
-        Trained::new(initial_base(model, true), config.weight_decay, &compute_device(config.device)?);
+    let device = compute_device(config.device)?;
+    let mut trained = Trained::new(initial_base(model, true), config.weight_decay, &device);
     let per_epoch = data.len().div_ceil(config.batch_size);
     let steps = config.epochs * per_epoch;
     observer.on(Event::Started { stage: "training of the head", steps: config.epochs as u64 });
     for number in 0..config.epochs {
         let order = Epoch { seed, number: number as u64 }.order(data.len());
         for (index, indices) in order.chunks(config.batch_size).enumerate() {
-            let inputs = constant(features.select(Axis(0), indices), &Device::flex());
+            let inputs = constant(features.select(Axis(0), indices), &device.clone().inner());
             let logits = classify(model.architecture(), inputs, trained.tensors())?;
             let labels = indices.iter().map(|&image| labels[image]).collect();
             let loss = loss(logits, Targets { labels, teacher: None, weight: 0.0, temperature: 1.0 });

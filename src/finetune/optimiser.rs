@@ -13,7 +13,7 @@ use super::FinetuneError;
 use crate::network::{constant, matrix};
 
 /// Named matrices that train (Loshchilov and Hutter, arXiv 1711.05101).
-pub(crate) struct Trained {
+pub struct Trained {
     tensors: BTreeMap<String, Tensor<2>>,
     states: BTreeMap<String, AdamWState<2>>,
     adamw: AdamW,
@@ -27,7 +27,8 @@ pub(super) struct Moments {
 
 impl Trained {
     /// `values` by name; `device` differentiates.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         values: BTreeMap<String, Array2<f32>>,
         weight_decay: f64,
         device: &burn::tensor::Device,
@@ -39,7 +40,8 @@ impl Trained {
     }
 
     /// The tensors, to compute with.
-    pub(crate) fn tensors(&self) -> &BTreeMap<String, Tensor<2>> {
+    #[must_use]
+    pub fn tensors(&self) -> &BTreeMap<String, Tensor<2>> {
         &self.tensors
     }
 
@@ -50,7 +52,10 @@ impl Trained {
 
     /// One step down the gradient of `loss` with the learning rate `rate`; gradients are scaled down to the norm `most` (0: as
     /// they are).
-    pub(crate) fn step(&mut self, loss: &Tensor<1>, rate: f64, most: f64) -> Result<(), FinetuneError> {
+    ///
+    /// # Errors
+    /// Gradients that cannot be read.
+    pub fn step(&mut self, loss: &Tensor<1>, rate: f64, most: f64) -> Result<(), FinetuneError> {
         let mut gradients: Gradients = loss.backward();
         let mut found = Vec::new();
         for (name, tensor) in &self.tensors {
@@ -74,7 +79,10 @@ impl Trained {
     }
 
     /// The values by name.
-    pub(crate) fn values(&self) -> Result<BTreeMap<String, Array2<f32>>, FinetuneError> {
+    ///
+    /// # Errors
+    /// Tensors that cannot be read.
+    pub fn values(&self) -> Result<BTreeMap<String, Array2<f32>>, FinetuneError> {
         self.tensors
             .iter()
             .map(|(name, tensor)| Ok((name.clone(), matrix(tensor.clone().inner())?)))

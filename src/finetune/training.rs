@@ -127,7 +127,8 @@ impl<'a> Training<'a> {
         }
         let arithmetic = arithmetic(job)?;
         let values = initial_values(job, &arithmetic);
-        let network = Network::new(Arc::clone(&job.model), arithmetic, &|name| values.contains_key(name))?;
+        let network =
+            Network::new(Arc::clone(&job.model), arithmetic, &|name| values.contains_key(name))?.on(&device);
         let teacher = (config.distillation.weight > 0.0)
             .then(|| Network::new(Arc::clone(&job.model), Arithmetic::Digital, &|_| false))
             .transpose()?;
@@ -277,8 +278,9 @@ impl<'a> Training<'a> {
 
     /// What the network is run with: `trained`, and the running statistics.
     fn parameters(&self, mut trained: BTreeMap<String, Tensor<2>>) -> BTreeMap<String, Tensor<2>> {
+        let plain = self.device.clone().inner();
         for (name, values) in self.statistics.values() {
-            trained.insert(name.clone(), constant(values.clone(), &Device::flex()));
+            trained.insert(name.clone(), constant(values.clone(), &plain));
         }
         trained
     }

@@ -51,6 +51,8 @@ pub struct Network {
     arithmetic: Arithmetic,
     groups: HashMap<String, Group>,
     digital: HashMap<String, Tensor<2>>,
+    /// Where its tensors lie; those that train must lie there too.
+    device: Device,
 }
 
 /// Layers that share their input, as one operation.
@@ -106,7 +108,9 @@ impl Network {
         if let Arithmetic::Chip { chip, .. } = &arithmetic {
             chip.check()?;
         }
-        let mut network = Self { digital: digital(&model), model, arithmetic, groups: HashMap::new() };
+        let device = Device::flex();
+        let digital = digital(&model, &device);
+        let mut network = Self { digital, model, arithmetic, groups: HashMap::new(), device };
         let mut first = 0;
         for layers in network.model.architecture().groups() {
             let count = layers.len() as u64;
@@ -120,6 +124,14 @@ impl Network {
             first += count;
         }
         Ok(network)
+    }
+
+    /// The same network with its tensors on `device`, where those that train lie. It starts on burn-flex.
+    #[must_use]
+    pub fn on(mut self, device: &Device) -> Self {
+        self.device = device.clone().inner();
+        self.digital = digital(&self.model, &self.device);
+        self
     }
 
     /// What it computes with.
@@ -149,7 +161,7 @@ impl Network {
                 width: input.width,
             });
         }
-        let images = constant(images, &Device::flex());
+        let images = constant(images, &self.device);
         families::forward(self, pass, images)
     }
 
@@ -158,7 +170,7 @@ impl Network {
     /// # Errors
     /// As [`Self::forward`].
     pub fn features(&self, images: Array2<f32>, pass: &Pass<'_>) -> Result<Tensor<2>, NetworkError> {
-        let images = constant(images, &Device::flex());
+        let images = constant(images, &self.device);
         families::features(self, pass, images)
     }
 
@@ -169,6 +181,7 @@ impl Network {
             arithmetic: self.arithmetic.clone(),
             groups: HashMap::new(),
             digital: HashMap::new(),
+            device: self.device.clone(),
         }
     }
 
@@ -242,8 +255,7 @@ impl Network {
 }
 
 /// Tensors that do not belong to a layer of the chip: matrices as they are, all else as one row.
-fn digital(model: &Model) -> HashMap<String, Tensor<2>> {
-    let device = Device::flex();
+fn digital(model: &Model, device: &Device) -> HashMap<String, Tensor<2>> {
     let mut tensors = HashMap::new();
     for spec in model.architecture().tensors() {
         if matches!(spec.role, TensorRole::Photonic | TensorRole::Bias) {
@@ -251,7 +263,7 @@ fn digital(model: &Model) -> HashMap<String, Tensor<2>> {
         }
         if let Some(parameter) = model.weights().get(&spec.name) {
             let values = as_matrix(&parameter.shape, parameter.values.clone());
-            tensors.insert(spec.name, constant(values, &device));
+            tensors.insert(spec.name, constant(values, device));
         }
     }
     tensors

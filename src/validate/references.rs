@@ -35,9 +35,8 @@ fn references() -> Result<Vec<Case>, Error> {
     let mut weight = Array2::from_shape_simple_fn((ROWS, COLS), || normal(rng) as f32);
     weight.row_mut(7).mapv_inplace(|w| 4.0 * w);
     let largest = f64::from(weight.iter().fold(0.0_f32, |max, w| max.max(w.abs())));
-    let row_max = |row: usize| {
-        weight.slice(s![row, ..]).iter().fold(0.0_f64, |max, w| max.max(f64::from(w.abs())))
-    };
+    let row_max =
+        |row: usize| weight.slice(s![row, ..]).iter().fold(0.0_f64, |max, w| max.max(f64::from(w.abs())));
     let rows: Vec<f64> = (0..ROWS).map(row_max).collect();
     let of_matrix: Vec<f64> = weight.iter().map(|w| f64::from(*w)).collect();
     let expected = [
@@ -51,7 +50,7 @@ fn references() -> Result<Vec<Case>, Error> {
         .map(|(reference, name, factor)| {
             let realised = realised(&weight, reference)? / largest;
             Ok(Case::within(
-                format!("σ = 1.2 % relative to {name}: rms of δW on a frozen chip, over max|W|"),
+                format!("σ = 1.2 % relative to {name}: rms of δW on a frozen chip, over the largest weight"),
                 "σ times the reference, rms over rows; 4 standard errors √(1/2n) of the widest row's share",
                 100.0 * realised,
                 100.0 * SIGMA * factor,
@@ -75,14 +74,15 @@ fn realised(weight: &Array2<f32>, reference: ErrorReference) -> Result<f64, Erro
         Error::OutOfSpec(format!("a case of the validation is wrong: {error}"))
     };
     let draw = Draw { layer: 0, step: 0, factor: 1.0 };
-    let Part { held, scales, .. } =
-        programmed(weight.view(), &chip, draw).map_err(|error| wrong(&error))?;
+    let Part { held, scales, .. } = programmed(weight.view(), &chip, draw).map_err(|error| wrong(&error))?;
     let Held::Values(values) = held else { return Err(wrong(&"a held error leaves no codes")) };
     let errors: Vec<f64> = values
         .iter()
         .zip(weight)
         .enumerate()
-        .map(|(index, (held, weight))| f64::from(*held) * f64::from(scales[index / COLS]) - f64::from(*weight))
+        .map(|(index, (held, weight))| {
+            f64::from(*held) * f64::from(scales[index / COLS]) - f64::from(*weight)
+        })
         .collect();
     Ok(rms(&errors))
 }

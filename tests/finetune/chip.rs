@@ -225,11 +225,15 @@ fn evened_out_channels_leave_the_function_of_every_family() {
 #[test]
 fn evening_out_shrinks_the_largest_weight_against_the_rms() {
     for (name, model) in trained_families() {
-        let model = with_outliers(model);
+        let plain = model;
+        let model = with_outliers(plain);
         let (mut before, mut after, mut layers) = (0.0, 0.0, 0);
         let evened = equalise(&model, false, true).unwrap();
         for group in model.architecture().groups() {
             for layer in &group {
+                if model.matrix(layer).unwrap() == plain.matrix(layer).unwrap() {
+                    continue;
+                }
                 let ratio = |weight: ArrayView2<'_, f32>| max_abs(weight) / rms(weight);
                 let mut weight = evened.model.matrix(layer).unwrap().to_owned();
                 if let Some(scale) = evened.input_scales.get(&group[0].name) {
@@ -243,7 +247,7 @@ fn evening_out_shrinks_the_largest_weight_against_the_rms() {
             }
         }
         let fell = ((after - before) / f64::from(layers)).exp();
-        // Outliers of twenty times the others: their ratio to the rms falls by half at least, in the geometric mean.
+        // Columns of twenty times the others, one in seven: evened out, the ratio falls in the geometric mean of the layers.
         assert!(fell < 0.7, "{name}: {fell}");
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use alora::{
     dataset::Epoch,
-    finetune::{AdapterConfig, BaseScope, FinetuneConfig, PretrainConfig, Techniques, logits, train_head},
+    finetune::{
+        AdapterConfig, BaseScope, FinetuneConfig, FinetuneOutcome, PretrainConfig, Techniques, logits,
+        train_head,
+    },
     model::{Architecture, HiddenActivation, Model, Shortcut, Stem, TensorRole},
     photonic::Sampling,
 };
@@ -19,19 +22,29 @@ use crate::support::{
 fn every_family_learns_digitally() {
     for (name, model) in trained_families() {
         let found = accuracy(&plain(model), 500, None, 0);
-        // Guessing gives 10 %.
-        assert!(found > 0.5, "{name}: {found}");
+        // Guessing gives 10 %; these are small networks on small images.
+        assert!(found > 0.75, "{name}: {found}");
     }
+}
+
+/// Four epochs on a chip of four bits and an error of 5 %, and the losses of the same epochs without a step taken: errors and
+/// shifted images are the same in both.
+fn trained_and_not(model: &Arc<Model>, techniques: Techniques) -> (FinetuneOutcome, Vec<f64>) {
+    let run = |learning_rate| {
+        let mut setting = Setting::short(640);
+        setting.chip = chip(4, 0.05);
+        let config = FinetuneConfig { epochs: 4, batch_size: 32, learning_rate, ..setting.config };
+        setting.config = FinetuneConfig { techniques, ..config };
+        setting.run(model)
+    };
+    (run(1e-3), run(1e-30).losses)
 }
 
 #[test]
 fn adapters_of_every_family_bring_the_loss_down_on_a_chip_with_error() {
     for (name, model) in trained_families() {
-        let mut setting = Setting::short(640);
-        setting.chip = chip(5, 0.05);
-        setting.config = FinetuneConfig { epochs: 3, batch_size: 32, ..setting.config };
-        let outcome = setting.run(model);
-        assert!(outcome.losses[2] < outcome.losses[0], "{name}: {:?}", outcome.losses);
+        let (outcome, before) = trained_and_not(model, Techniques::ALORA);
+        assert!(outcome.losses[3] < 0.95 * before[3], "{name}: {:?} {before:?}", outcome.losses);
         let adapters = outcome.adapters.unwrap();
         assert_eq!(adapters.len(), model.architecture().layers().len(), "{name}");
         assert_eq!(adapters.parameters(), outcome.trainable, "{name}");
@@ -44,12 +57,8 @@ fn adapters_of_every_family_bring_the_loss_down_on_a_chip_with_error() {
 #[test]
 fn the_base_of_every_family_trains_on_the_chip_with_all_its_parameters() {
     for (name, model) in trained_families() {
-        let mut setting = Setting::short(640);
-        setting.chip = chip(5, 0.05);
-        let config = FinetuneConfig { epochs: 3, batch_size: 32, learning_rate: 1e-3, ..setting.config };
-        setting.config = FinetuneConfig { techniques: base_training(), ..config };
-        let outcome = setting.run(model);
-        assert!(outcome.losses[2] < outcome.losses[0], "{name}: {:?}", outcome.losses);
+        let (outcome, before) = trained_and_not(model, base_training());
+        assert!(outcome.losses[3] < 0.95 * before[3], "{name}: {:?} {before:?}", outcome.losses);
         assert_eq!(
             (outcome.trainable, outcome.total),
             (model.architecture().parameters(), outcome.trainable)
@@ -57,7 +66,6 @@ fn the_base_of_every_family_trains_on_the_chip_with_all_its_parameters() {
         for spec in model.architecture().tensors() {
             let before = &model.weights().get(&spec.name).unwrap().values;
             let after = &outcome.merged.weights().get(&spec.name).unwrap().values;
-            // A bias of the keys adds the same to every score of a query, and softmax takes it out: only rounding moves it.
             assert!(before != after, "{name}: {} ({:?}) did not move", spec.name, spec.role);
         }
     }

@@ -190,15 +190,17 @@ pub(crate) fn families() -> Vec<(&'static str, Architecture)> {
     ]
 }
 
-/// Each of [`families`], trained digitally on 1 500 images for two epochs, once for all tests.
+/// Each of [`families`], trained digitally on 4 000 images, once for all tests.
 pub(crate) fn trained_families() -> &'static [(&'static str, Arc<Model>)] {
     static TRAINED: OnceLock<Vec<(&'static str, Arc<Model>)>> = OnceLock::new();
     TRAINED.get_or_init(|| {
-        let config =
-            PretrainConfig { epochs: 2, batch_size: 32, learning_rate: 5e-3, ..PretrainConfig::default() };
-        let data = mnist().train.first(1500);
-        let trained =
-            |(name, architecture)| (name, pretrained(random(architecture, 3), &data, &config, 3).merged);
+        let data = mnist().train.first(4000);
+        let trained = |(name, architecture)| {
+            let epochs = if name == "vit" { 10 } else { 4 };
+            let plain = PretrainConfig::default();
+            let config = PretrainConfig { epochs, batch_size: 32, learning_rate: 4e-3, ..plain };
+            (name, pretrained(random(architecture, 3), &data, &config, 3).merged)
+        };
         families().into_iter().map(trained).collect()
     })
 }

@@ -9,20 +9,29 @@ use crate::kernel::digital::loss::{cross_entropy, distillation};
 
 /// What logits are compared with.
 #[derive(Clone, Debug)]
-pub(crate) struct Targets {
+pub struct Targets {
     /// Class of each image; below the number of classes.
-    pub(crate) labels: Vec<usize>,
+    pub labels: Vec<usize>,
     /// Logits of a teacher, `[batch, classes]`, row by row.
-    pub(crate) teacher: Option<Vec<f32>>,
+    pub teacher: Option<Vec<f32>>,
     /// Share of the teacher in the loss.
-    pub(crate) weight: f32,
+    pub weight: f32,
     /// Softens both distributions.
-    pub(crate) temperature: f32,
+    pub temperature: f32,
+}
+
+impl Targets {
+    /// Labels alone.
+    #[must_use]
+    pub fn labels(labels: Vec<usize>) -> Self {
+        Self { labels, teacher: None, weight: 0.0, temperature: 1.0 }
+    }
 }
 
 /// `(1 − w) · cross entropy + w · T² · KL(softmax(teacher/T) ‖ softmax(logits/T))`, means over the batch
 /// (Hinton et al., arXiv 1503.02531).
-pub(crate) fn loss(logits: Tensor<2>, targets: Targets) -> Tensor<1> {
+#[must_use]
+pub fn loss(logits: Tensor<2>, targets: Targets) -> Tensor<1> {
     apply::<2>(vec![logits.into_dispatch()], Arc::new(Loss(targets))).sum()
 }
 
