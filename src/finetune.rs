@@ -39,8 +39,8 @@ pub use evaluation::{
     evaluate, evaluate_all, logits, reestimate_norms,
 };
 pub use head::train_head;
-pub use optimiser::Trained;
 pub use law::{full_scale_law, scaled_law, stretched};
+pub use optimiser::Trained;
 pub use pretrain::PretrainConfig;
 pub use ranging::static_ranges;
 pub use training::{FinetuneOutcome, Job, finetune};

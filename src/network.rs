@@ -25,10 +25,10 @@ pub use error::NetworkError;
 pub use layers::{Arithmetic, Network};
 pub use linear::PhotonicLinear;
 
+pub use operations::loss::{Targets, loss};
 pub use parameters::{
     adapters_from, initial_adapters, initial_base, input_range_name, stacked_adapters, with_base,
 };
-pub use operations::loss::{Targets, loss};
 pub use pass::{AdapterPass, BatchMoments, Mode, Pass, SeenRange, Watch};
 pub use ranges::ConverterRanges;
 

@@ -1,5 +1,5 @@
 //! Networks against independent references: logits of published checkpoints, gradients, threads.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

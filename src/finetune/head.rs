@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alora_calibration::{Event, Observer};
-use burn::tensor::Device;
 use ndarray::{Array2, Axis};
 
 use super::{
