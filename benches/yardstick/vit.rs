@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 use alora::{
     finetune::{ComputeDevice, Trained, compute_device},
     model::{Architecture, HiddenActivation, Model, VitConfig},
-    network::{
-        AdapterPass, Arithmetic, Mode, Network, Pass, Targets, initial_adapters, loss,
-    },
+    network::{AdapterPass, Arithmetic, Mode, Network, Pass, Targets, initial_adapters, loss},
 };
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -100,7 +98,13 @@ pub(crate) fn vit_b16(clock: &mut Clock, batch: usize) -> Fields {
 }
 
 /// Times forward, cross entropy, backward and AdamW on the adapters; with the number of trained and of all parameters.
-fn step(clock: &mut Clock, network: &Network, batch: usize, bias: bool, warm_up: usize) -> (Times, usize, usize) {
+fn step(
+    clock: &mut Clock,
+    network: &Network,
+    batch: usize,
+    bias: bool,
+    warm_up: usize,
+) -> (Times, usize, usize) {
     let images = images(network, batch);
     let labels: Vec<usize> = (0..batch).map(|image| image % 10).collect();
     let device = compute_device(ComputeDevice::Flex).unwrap();

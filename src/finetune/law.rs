@@ -25,9 +25,14 @@ pub fn scaled_law(model: &ErrorModel, sigma: f64) -> Result<Option<ErrorLaw>, Fi
     if sigma == 0.0 {
         return Ok(None);
     }
-    let factor = sigma / model.sigma;
+    let from = match &law {
+        // The mean over programmings: what is left of the rms of single ones.
+        ErrorLaw::Map { .. } => law.variance_at(0.0).sqrt(),
+        _ => model.sigma,
+    };
+    let factor = sigma / from;
     if !(factor.is_finite() && factor > 0.0) {
-        return Err(FinetuneError::Unscalable { from: model.sigma, to: sigma });
+        return Err(FinetuneError::Unscalable { from, to: sigma });
     }
     Ok(Some(stretched(law, factor)))
 }

@@ -9,8 +9,16 @@ use super::cell::Method;
 pub(super) const SHOWN_ONLY: [&str; 3] = ["sweep", "figures", "deployment"];
 
 /// Sections that the digitally trained base does not depend on.
-const AFTER_THE_BASE: [&str; 7] =
-    ["precision", "mapping", "processor", "calibration", "measurement", "error_model", "finetune"];
+const AFTER_THE_BASE: [&str; 8] = [
+    "precision",
+    "mapping",
+    "processor",
+    "calibration",
+    "measurement",
+    "error_model",
+    "finetune",
+    "evaluation",
+];
 
 /// The first 16 hexadecimal digits of the SHA-256 of `table`.
 ///

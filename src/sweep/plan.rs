@@ -147,9 +147,10 @@ impl PlannedCell {
             determined_by.insert("train_sigma_percent".to_owned(), Value::Float(sigma.0));
             key(&determined_by)
         });
-        let evaluation = [("draws", sweep.draws), ("chips", sweep.chips)];
-        let evaluation = evaluation.map(|(key, count)| (key.to_owned(), Value::Integer(count as i64)));
-        determined_by.insert("evaluation".to_owned(), Value::Table(Table::from_iter(evaluation)));
+        let counts = [("draws", sweep.draws), ("chips", sweep.chips)];
+        let counts = counts.map(|(key, count)| (key.to_owned(), Value::Integer(count as i64)));
+        let evaluation = ("evaluation".to_owned(), Value::Table(Table::from_iter(counts)));
+        merge(&mut determined_by, &Table::from_iter([evaluation]));
         Self {
             base_key: key(&deciding_base(&config)),
             key: key_of(&cell, &determined_by),
