@@ -6,5 +6,6 @@ mod isa;
 mod lanes;
 pub mod normal;
 pub mod photonic;
+mod pieces;
 
 pub use isa::Isa;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod figures;
 pub mod finetune;
 pub mod kernel;
+pub mod memory;
 pub mod model;
 pub mod network;
 pub mod photonic;

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    alora::memory::keep_freed();
     alora::cli::main()
 }

@@ -19,6 +19,9 @@ pub(crate) struct Times {
     pub(crate) cpu: f64,
 }
 
+/// Least time for which a run is repeated before it is timed.
+const WARM_UP: Duration = Duration::from_millis(200);
+
 /// Times runs after a few to warm up.
 pub(crate) struct Clock {
     iters: usize,
@@ -35,15 +38,20 @@ impl Clock {
         &self.foreign
     }
 
-    /// Times `run`, which gets the number of the run.
-    pub(crate) fn time(&mut self, warm_up: usize, mut run: impl FnMut(u64)) -> Times {
-        (0..warm_up as u64).for_each(&mut run);
+    /// Times `run`, which gets the number of the run, after at least `warm_up` runs and [`WARM_UP`]: a core that was idle is slow at
+    /// first.
+    pub(crate) fn time(&mut self, warm_up: u64, mut run: impl FnMut(u64)) -> Times {
         wait_for_quiet();
+        let (start, mut runs) = (Instant::now(), 0);
+        while runs < warm_up || start.elapsed() < WARM_UP {
+            run(runs);
+            runs += 1;
+        }
         let (busy, own, start) = (machine_seconds(), own_seconds(), Instant::now());
         let (mut walls, mut cpus) = (Vec::new(), Vec::new());
-        for index in 0..self.iters {
+        for index in 0..self.iters as u64 {
             let (own, start) = (own_seconds(), Instant::now());
-            run((warm_up + index) as u64);
+            run(runs + index);
             walls.push(1e3 * start.elapsed().as_secs_f64());
             cpus.push(1e3 * (own_seconds() - own));
         }

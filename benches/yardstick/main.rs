@@ -50,6 +50,7 @@ struct Args {
 type Fields = Map<String, Value>;
 
 fn main() {
+    alora::memory::keep_freed();
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global().unwrap();
     let start_rss = clock::peak_mib();

@@ -103,7 +103,7 @@ fn step(
     network: &Network,
     batch: usize,
     bias: bool,
-    warm_up: usize,
+    warm_up: u64,
 ) -> (Times, usize, usize) {
     let images = images(network, batch);
     let labels: Vec<usize> = (0..batch).map(|image| image % 10).collect();

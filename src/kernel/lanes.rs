@@ -26,14 +26,28 @@ pub(super) struct Line(pub(super) [i8; 64]);
 
 /// Asks for lines that are wanted soon.
 pub(super) fn prefetch(lines: &[Line]) {
-    #[cfg(target_arch = "x86_64")]
     for line in lines {
+        prefetch_line(std::ptr::from_ref(line).cast());
+    }
+}
+
+/// Asks for numbers that are wanted soon.
+pub(super) fn prefetch_reals(values: &[f32]) {
+    for line in values.chunks(LANES) {
+        prefetch_line(line.as_ptr().cast());
+    }
+}
+
+#[inline]
+fn prefetch_line(line: *const i8) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, which reads nothing that could be observed.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = lines;
+    let _ = line;
 }
 
 /// The numbers of consecutive lines.
@@ -92,11 +106,11 @@ macro_rules! vectorised {
 pub(super) use vectorised;
 
 /// `to[j][i] = from[i][j]` in numbers of 4 bytes: from a row a line to 4 inputs of 16 rows a line.
-pub(super) fn transpose_lines(isa: Isa, from: &[Line; LANES], to: &mut [Line; LANES]) {
-    // SAFETY: both are 16 · 64 bytes without invalid values, and lines are aligned to more than 4.
+pub(super) fn transpose_lines(isa: Isa, from: [&Line; LANES], to: &mut [Line; LANES]) {
+    // SAFETY: both are lines of 64 bytes without invalid values, aligned to more than 4.
     let (from, to) = unsafe {
         (
-            &*std::ptr::from_ref(from).cast::<Square>(),
+            from.map(|line| &*std::ptr::from_ref(line).cast::<Lanes<u32>>()),
             &mut *std::ptr::from_mut(to).cast::<[u32; LANES * LANES]>(),
         )
     };
@@ -108,17 +122,18 @@ pub(super) fn transpose_reals(isa: Isa, from: &[Lanes<f32>; LANES], to: &mut [f3
     // SAFETY: numbers of 4 bytes, and every pattern of bits is valid in both types.
     let (from, to) = unsafe {
         (
-            &*std::ptr::from_ref(from).cast::<Square>(),
+            from.each_ref().map(|lanes| &*std::ptr::from_ref(lanes).cast::<Lanes<u32>>()),
             std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u32>(), to.len()),
         )
     };
     transpose(isa, from, to, stride);
 }
 
-/// 16 × 16 numbers of 4 bytes.
-type Square = [Lanes<u32>; LANES];
+/// 16 × 16 numbers of 4 bytes, by row.
+type Square<'a> = [&'a Lanes<u32>; LANES];
 
-fn transpose(isa: Isa, from: &Square, to: &mut [u32], stride: usize) {
+#[inline]
+fn transpose(isa: Isa, from: Square<'_>, to: &mut [u32], stride: usize) {
     // What the unchecked stores below rely on.
     let to = &mut to[..(LANES - 1) * stride + LANES];
     #[cfg(target_arch = "x86_64")]
@@ -140,7 +155,7 @@ fn transpose(isa: Isa, from: &Square, to: &mut [u32], stride: usize) {
 /// Room for 16 numbers must be at each multiple of `stride` from `to`, 16 times.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose_512(from: &Square, to: *mut u32, stride: usize) {
+unsafe fn transpose_512(from: Square<'_>, to: *mut u32, stride: usize) {
     use std::arch::x86_64::*;
     // No closures here: they would not be compiled for these vectors.
     let mut a = [_mm512_setzero_si512(); 16];
@@ -180,7 +195,7 @@ unsafe fn transpose_512(from: &Square, to: *mut u32, stride: usize) {
 /// As [`transpose_512`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn transpose_256(from: &Square, to: *mut u32, stride: usize) {
+unsafe fn transpose_256(from: Square<'_>, to: *mut u32, stride: usize) {
     use std::arch::x86_64::*;
     for (top, left) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
         let mut a = [_mm256_setzero_si256(); 8];
@@ -217,11 +232,11 @@ mod tests {
 
     #[test]
     fn rows_become_columns_on_every_instruction_set() {
-        let from: Square = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u32));
+        let from: [Lanes<u32>; LANES] = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u32));
         for isa in Isa::available() {
             let stride = 19;
             let mut to = vec![u32::MAX; 16 * stride];
-            transpose(isa, &from, &mut to, stride);
+            transpose(isa, from.each_ref(), &mut to, stride);
             for (place, value) in to.into_iter().enumerate() {
                 let (j, i) = (place / stride, place % stride);
                 let expected = if i < 16 { from[i][j] } else { u32::MAX };

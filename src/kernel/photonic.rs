@@ -33,7 +33,7 @@ mod tests;
 
 use std::sync::OnceLock;
 
-pub use backward::InputGradient;
+pub use backward::{BACKWARD_ROWS, InputGradient};
 pub use range::{InputRange, ObservedRanges, OutputRange};
 
 use self::{
@@ -201,7 +201,20 @@ impl Product {
     /// row, the column block and the output.
     #[must_use]
     pub fn forward(&self, x: &[f32], execution: &Execution) -> Vec<f32> {
-        self.execute(x, execution, None)
+        self.forward_with(x, execution, |_, _| ()).0
+    }
+
+    /// As [`Self::forward`]; `finish` gets each few rows of the outputs with the number of the first while they are still in the
+    /// cache, on the thread that made them, and may go on working on them. What it returns comes in the order of the rows. How
+    /// many rows it gets depends on the product alone.
+    #[must_use]
+    pub fn forward_with<T: Send>(
+        &self,
+        x: &[f32],
+        execution: &Execution,
+        finish: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> (Vec<f32>, Vec<T>) {
+        self.execute(x, execution, None, &finish)
     }
 
     /// The magnitudes that `x`, `[rows, inputs]`, meets at the converters, from which static ranges are calibrated; with the noise
@@ -210,7 +223,7 @@ impl Product {
     pub fn observe(&self, x: &[f32]) -> ObservedRanges {
         let mut observed = ObservedRanges::default();
         let execution = Execution { seed: 0, error_factor: 1.0, input_range: None };
-        let _outputs = self.execute(x, &execution, Some(&mut observed));
+        let _outputs = self.execute(x, &execution, Some(&mut observed), &|_, _| ());
         observed
     }
 

@@ -62,7 +62,23 @@ pub(super) trait Operation: Debug + Send + Sync {
 pub(super) trait Derivative: Debug + Send + Sync {
     /// From the gradient of the result to those of the inputs that are `wanted`; `None` or anything for the others.
     /// `inputs` have no values where they were not retained.
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>>;
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>>;
+}
+
+/// Gradient of a result, row-major.
+#[derive(Debug)]
+pub(super) struct Gradient(FlexTensor);
+
+impl Gradient {
+    /// Its values.
+    pub(super) fn values(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or_default()
+    }
+
+    /// Its values to write over: without a copy where nothing else holds them.
+    pub(super) fn into_values(self) -> Vec<f32> {
+        self.0.into_data().try_into_vec().unwrap_or_default()
+    }
 }
 
 /// Most inputs that an operation takes.
@@ -222,7 +238,7 @@ impl<B: HostTensor> Backward<B, ARITY> for HostBackward {
     type State = Waiting<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, ARITY>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = Opened::new::<B>(grads.consume::<B>(&ops.node));
+        let gradient = Gradient(B::contiguous(grads.consume::<B>(&ops.node)));
         let Waiting { inputs, derivative } = ops.state;
         let arity = inputs.len();
         let Some(derivative) = derivative else { return };
@@ -237,7 +253,7 @@ impl<B: HostTensor> Backward<B, ARITY> for HostBackward {
             })
             .collect();
         let wanted: Vec<bool> = ops.parents.iter().take(arity).map(Option::is_some).collect();
-        let gradients = derivative.backward(&values, gradient.values().values, &wanted);
+        let gradients = derivative.backward(&values, gradient, &wanted);
         for ((parent, gradient), shape) in ops.parents.into_iter().zip(gradients).zip(&shapes) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(parent.id, B::tensor(shape.clone(), gradient));

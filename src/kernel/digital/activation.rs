@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::chunks::element_chunk;
 use super::elementary::{erf, exp, logistic};
 use super::simd::dispatch;
+use crate::kernel::pieces::in_pieces;
 
 /// `√(2/π)`.
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
@@ -59,20 +60,20 @@ impl Activation {
         }
     }
 
-    /// `y = f(x)`.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn forward(self, x: &[f32], y: &mut [f32]) {
-        assert_eq!(x.len(), y.len(), "y: as long as x");
-        let chunks = y.par_chunks_mut(element_chunk()).zip(x.par_chunks(element_chunk()));
-        chunks.for_each(|(y, x)| match self {
-            Self::Gelu => gelu(x, y),
-            Self::GeluTanh => gelu_tanh(x, y),
-            Self::QuickGelu => scaled_silu(QUICK, x, y),
-            Self::Silu => scaled_silu(1.0, x, y),
-            Self::Relu => relu(x, y),
-        });
+    /// `f(x)`, value by value.
+    #[must_use]
+    pub fn forward(self, x: &[f32]) -> Vec<f32> {
+        let chunk = |(): &mut (), index: usize, y: &mut [f32]| {
+            let x = &x[index * element_chunk()..][..y.len()];
+            match self {
+                Self::Gelu => gelu(x, y),
+                Self::GeluTanh => gelu_tanh(x, y),
+                Self::QuickGelu => scaled_silu(QUICK, x, y),
+                Self::Silu => scaled_silu(1.0, x, y),
+                Self::Relu => relu(x, y),
+            }
+        };
+        in_pieces(x.len(), element_chunk(), || (), chunk).0
     }
 
     /// `g ← g · f'(x)`: the gradient by `y` becomes the gradient by `x`.
@@ -205,8 +206,7 @@ mod tests {
         // erf is good to 6·10⁻⁷, half of which enters with the factor |x| ≤ 5.5 at most.
         let x = points();
         for activation in ALL {
-            let mut y = vec![0.0; x.len()];
-            activation.forward(&x, &mut y);
+            let y = activation.forward(&x);
             for (x, y) in x.iter().zip(y) {
                 let exact = exact(activation, f64::from(*x));
                 let error = (f64::from(y) - exact).abs();

@@ -8,6 +8,7 @@ mod thin;
 
 use rayon::prelude::*;
 
+pub use self::backward::PartialGradients;
 use self::packed::{Factors, Shape};
 use self::thin::{Columns, expand, project};
 use super::chunks::add;

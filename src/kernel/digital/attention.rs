@@ -10,6 +10,7 @@ use super::chunks::{lane_max, lane_sum, lane_sum_pairs};
 use super::elementary::exp;
 use super::matmul::{Update, View, ViewMut, multiply_serial};
 use super::simd::dispatch;
+use crate::kernel::pieces::in_pieces;
 
 /// Sizes of an attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,64 +33,80 @@ struct Scratch {
 }
 
 impl Attention {
-    /// `qkv` `[batch·tokens, 3·width]`, blocks of columns q, k, v, to `out` `[batch·tokens, width]`.
-    ///
-    /// Returns the logarithm of each softmax's normaliser, `[batch, heads, tokens]`, which the backward pass wants.
+    /// `qkv` `[batch·tokens, 3·width]`, blocks of columns q, k, v, to `[batch·tokens, width]`; and the logarithm of each softmax's
+    /// normaliser, `[batch, heads, tokens]`, which the backward pass wants.
     ///
     /// # Panics
     /// When the lengths do not fit.
-    pub fn forward(&self, qkv: &[f32], out: &mut [f32]) -> Vec<f32> {
+    #[must_use]
+    pub fn forward(&self, qkv: &[f32]) -> (Vec<f32>, Vec<f32>) {
         assert_eq!(qkv.len(), 3 * self.len(), "qkv: [batch·tokens, 3·width]");
-        assert_eq!(out.len(), self.len(), "out: [batch·tokens, width]");
-        let mut normalisers = vec![0.0; self.batch * self.heads * self.tokens];
-        let outs = self.per_head(out, self.width);
-        outs.into_par_iter().zip(normalisers.par_chunks_mut(self.tokens)).enumerate().for_each_init(
-            Scratch::default,
-            |scratch, (task, (mut out, normalisers))| {
-                let [q, k, v] = self.head(qkv, task);
-                let weights = self.scores(q, k, &mut scratch.weights);
-                softmax(weights, normalisers);
-                multiply_serial(View::new(weights, self.tokens), v, Update::SET, &mut out[0]);
+        let image = self.tokens * self.width;
+        let (out, normalisers) = in_pieces(
+            self.len(),
+            image,
+            || (),
+            |(), image, out| {
+                let mut normalisers = vec![0.0; self.heads * self.tokens];
+                let outs = self.per_head(out, self.width);
+                outs.into_par_iter().zip(normalisers.par_chunks_mut(self.tokens)).enumerate().for_each_init(
+                    Scratch::default,
+                    |scratch, (head, (mut out, normalisers))| {
+                        let [q, k, v] = self.head(qkv, [image, head]);
+                        let weights = self.scores(q, k, &mut scratch.weights);
+                        softmax(weights, normalisers);
+                        multiply_serial(View::new(weights, self.tokens), v, Update::SET, &mut out[0]);
+                    },
+                );
+                normalisers
             },
         );
-        normalisers
+        (out, normalisers.concat())
     }
 
-    /// From `g = ∂L/∂out` `[batch·tokens, width]`: `∂L/∂qkv` `[batch·tokens, 3·width]`, overwritten.
+    /// From `g = ∂L/∂out` `[batch·tokens, width]`: `∂L/∂qkv` `[batch·tokens, 3·width]`.
     ///
     /// With `P` the softmax and `dP = g Vᵀ`: `dV = Pᵀ g`, `dS = P∘(dP − rowsum(P∘dP))/√d_h`, `dQ = dS K`, `dK = dSᵀ Q`.
     ///
     /// # Panics
     /// When the lengths do not fit.
-    pub fn backward(&self, qkv: &[f32], normalisers: &[f32], g: &[f32], gqkv: &mut [f32]) {
-        assert!(
-            qkv.len() == 3 * self.len() && gqkv.len() == qkv.len(),
-            "qkv and gqkv: [batch·tokens, 3·width]"
-        );
+    #[must_use]
+    pub fn backward(&self, qkv: &[f32], normalisers: &[f32], g: &[f32]) -> Vec<f32> {
+        assert_eq!(qkv.len(), 3 * self.len(), "qkv: [batch·tokens, 3·width]");
         assert_eq!(g.len(), self.len(), "g: [batch·tokens, width]");
         assert_eq!(
             normalisers.len(),
             self.batch * self.heads * self.tokens,
             "normalisers: [batch, heads, tokens]"
         );
-        let gradients = self.per_head(gqkv, 3 * self.width);
-        gradients.into_par_iter().zip(normalisers.par_chunks(self.tokens)).enumerate().for_each_init(
-            Scratch::default,
-            |scratch, (task, (mut gradients, normalisers))| {
-                let [q, k, v] = self.head(qkv, task);
-                let [g] = self.head(g, task);
-                let weights = self.scores(q, k, &mut scratch.weights);
-                softmax_again(normalisers, weights);
-                scratch.gradient.resize(weights.len(), 0.0);
-                let d = scratch.gradient.as_mut_slice();
-                multiply_serial(g, v.transposed(), Update::SET, &mut ViewMut::new(d, self.tokens));
-                softmax_gradient(self.scale(), self.tokens, weights, d);
-                let (weights, d) = (View::new(weights, self.tokens), View::new(d, self.tokens));
-                multiply_serial(d, k, Update::SET, &mut gradients[0]);
-                multiply_serial(d.transposed(), q, Update::SET, &mut gradients[1]);
-                multiply_serial(weights.transposed(), g, Update::SET, &mut gradients[2]);
+        let image = 3 * self.tokens * self.width;
+        in_pieces(
+            qkv.len(),
+            image,
+            || (),
+            |(), image, gradients| {
+                let normalisers = &normalisers[image * self.heads * self.tokens..];
+                let gradients = self.per_head(gradients, 3 * self.width);
+                gradients.into_par_iter().zip(normalisers.par_chunks(self.tokens)).enumerate().for_each_init(
+                    Scratch::default,
+                    |scratch, (head, (mut gradients, normalisers))| {
+                        let [q, k, v] = self.head(qkv, [image, head]);
+                        let [g] = self.head(g, [image, head]);
+                        let weights = self.scores(q, k, &mut scratch.weights);
+                        softmax_again(normalisers, weights);
+                        scratch.gradient.resize(weights.len(), 0.0);
+                        let d = scratch.gradient.as_mut_slice();
+                        multiply_serial(g, v.transposed(), Update::SET, &mut ViewMut::new(d, self.tokens));
+                        softmax_gradient(self.scale(), self.tokens, weights, d);
+                        let (weights, d) = (View::new(weights, self.tokens), View::new(d, self.tokens));
+                        multiply_serial(d, k, Update::SET, &mut gradients[0]);
+                        multiply_serial(d.transposed(), q, Update::SET, &mut gradients[1]);
+                        multiply_serial(weights.transposed(), g, Update::SET, &mut gradients[2]);
+                    },
+                );
             },
-        );
+        )
+        .0
     }
 
     fn len(&self) -> usize {
@@ -102,25 +119,21 @@ impl Attention {
     }
 
     /// The blocks of `width` columns of one image, each cut down to one head, `[tokens, d_h]`.
-    fn head<'a, const N: usize>(&self, values: &'a [f32], task: usize) -> [View<'a>; N] {
-        let (image, head) = (task / self.heads, task % self.heads);
+    fn head<'a, const N: usize>(&self, values: &'a [f32], [image, head]: [usize; 2]) -> [View<'a>; N] {
         let d = self.width / self.heads;
         let image = View::new(values, N * self.width).rows(image * self.tokens, self.tokens);
         std::array::from_fn(|block| image.columns(block * self.width + head * d, d))
     }
 
-    /// The same to write, for every task: `columns/width` views each.
-    fn per_head<'a>(&self, values: &'a mut [f32], columns: usize) -> Vec<Vec<ViewMut<'a>>> {
+    /// The same to write, for every head of one image: `columns/width` views each.
+    fn per_head<'a>(&self, image: &'a mut [f32], columns: usize) -> Vec<Vec<ViewMut<'a>>> {
         assert!(self.heads > 0 && self.width.is_multiple_of(self.heads), "width: a multiple of the heads");
-        let mut tasks = Vec::with_capacity(self.batch * self.heads);
-        for image in ViewMut::new(values, columns).split_rows(self.tokens) {
-            let mut heads: Vec<Vec<_>> = (0..self.heads).map(|_| Vec::new()).collect();
-            for (index, block) in image.split_columns(self.width / self.heads).into_iter().enumerate() {
-                heads[index % self.heads].push(block);
-            }
-            tasks.extend(heads);
+        let mut heads: Vec<Vec<_>> = (0..self.heads).map(|_| Vec::new()).collect();
+        let blocks = ViewMut::new(image, columns).split_columns(self.width / self.heads);
+        for (index, block) in blocks.into_iter().enumerate() {
+            heads[index % self.heads].push(block);
         }
-        tasks
+        heads
     }
 
     /// `Q Kᵀ/√d_h`, `[tokens, tokens]`.
@@ -220,10 +233,9 @@ mod tests {
             let attention = Attention { batch, tokens, heads, width };
             let qkv = random(1, batch * tokens * 3 * width);
             let g = random(2, batch * tokens * width);
-            let (mut out, mut gqkv) = (vec![0.0; g.len()], vec![0.0; qkv.len()]);
-            let normalisers = attention.forward(&qkv, &mut out);
+            let (out, normalisers) = attention.forward(&qkv);
             assert_close("out", &out, &exact(attention, &wide(&qkv)), 2e-6);
-            attention.backward(&qkv, &normalisers, &g, &mut gqkv);
+            let gqkv = attention.backward(&qkv, &normalisers, &g);
             assert_gradient("gqkv", &qkv, &gqkv, |qkv| weigh(&g, &exact(attention, qkv)));
         }
     }
@@ -233,11 +245,9 @@ mod tests {
         let attention = Attention { batch: 1, tokens: 3, heads: 1, width: 1 };
         // Scores of ±10⁴: only the largest of each row counts.
         let qkv = [100.0, 100.0, 1.0, 100.0, -100.0, 2.0, -100.0, 0.0, 3.0];
-        let mut out = [0.0; 3];
-        let normalisers = attention.forward(&qkv, &mut out);
+        let (out, normalisers) = attention.forward(&qkv);
         assert_eq!(out, [1.0, 1.0, 2.0]);
-        let mut gqkv = [0.0; 9];
-        attention.backward(&qkv, &normalisers, &[1.0; 3], &mut gqkv);
+        let gqkv = attention.backward(&qkv, &normalisers, &[1.0; 3]);
         // e^−87 stands for what f32 cannot hold.
         assert_close("gv", &[gqkv[2], gqkv[5], gqkv[8]], &[2.0, 1.0, 0.0], 1e-30);
     }

@@ -11,19 +11,20 @@ use super::{
     multiply::{PAIR, PairProduct},
     packed::{Panels, Weights},
     reading::store_rows,
-    sent::{Conversions, Sent},
+    sent::{BlockRange, Conversions, Sent},
     strips::Programmed,
 };
 use crate::kernel::{
     int8::{PANEL, Tiles},
     lanes::{LANES, Lanes},
+    pieces::in_pieces,
 };
 
 /// Groups of 16 rows of a task. Fixed, so that results do not depend on the number of threads.
 const TASK_GROUPS: usize = 8;
 
-/// Rows of a piece of the sum of the range's gradient.
-const PIECE_ROWS: usize = 64;
+/// Rows that are worked on together in the backward pass, fewer at the end.
+pub const BACKWARD_ROWS: usize = TASK_GROUPS * LANES;
 
 /// Gradient of the inputs of a group.
 #[derive(Clone, Debug)]
@@ -51,50 +52,66 @@ impl Product {
     /// be empty for the others.
     #[must_use]
     pub fn backward(&self, x: &[f32], g: &[f32], execution: &Execution) -> InputGradient {
-        let mut gradient = self.through_weights(g);
-        let InputRange::Static(range) = self.input_range(execution) else {
-            return InputGradient { x: gradient, range: None };
-        };
-        let sent = self.sent_over(InputRange::Static(range), x);
-        let size = self.depth.inputs * PIECE_ROWS;
-        let pieces = gradient.par_chunks_mut(size).zip(x.par_chunks(size)).zip(sent.par_chunks(size));
-        let sums: Vec<f64> =
-            pieces.map(|((gradient, x), sent)| through_static_range(gradient, x, sent, range)).collect();
-        InputGradient { x: gradient, range: Some(sums.into_iter().sum::<f64>() as f32) }
+        self.backward_with(x, g, execution, |_, _| ()).0
     }
 
-    /// `∂x'`.
-    fn through_weights(&self, g: &[f32]) -> Vec<f32> {
+    /// As [`Self::backward`]; `finish` gets each [`BACKWARD_ROWS`] rows of `∂x` with the number of the first while they are still in
+    /// the cache, on the thread that made them, and may go on working on them. What it returns comes in the order of the rows.
+    #[must_use]
+    pub fn backward_with<T: Send>(
+        &self,
+        x: &[f32],
+        g: &[f32],
+        execution: &Execution,
+        finish: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> (InputGradient, Vec<T>) {
         let transposed = self.backward.get_or_init(|| BackwardPanels::new(self));
-        let (isa, depth) = (self.isa, transposed.panels.packed.depth);
-        let sent = Conversions {
-            isa,
-            depth,
+        let conversions = Conversions {
+            isa: self.isa,
+            depth: transposed.panels.packed.depth,
             form: Digits::FINE,
             range: InputRange::Vector,
             factors: transposed.factors.as_deref(),
             squares: false,
-        }
-        .convert(g);
-        let mut gradient = vec![0.0; g.len() / self.outputs * self.depth.inputs];
-        let task = TASK_GROUPS * LANES * self.depth.inputs;
-        gradient.par_chunks_mut(task).enumerate().for_each(|(task, gradient)| {
-            let _tiles = Tiles::configure(isa, depth.quads);
-            self.multiply_back(&transposed.panels, &sent, task * TASK_GROUPS, gradient);
-        });
-        gradient
+        };
+        let range = match self.input_range(execution) {
+            InputRange::Static(range) => Some(range),
+            InputRange::Vector | InputRange::Batch => None,
+        };
+        let inputs = self.depth.inputs;
+        let (gradient, returned) = in_pieces(
+            g.len() / self.outputs * inputs,
+            BACKWARD_ROWS * inputs,
+            || conversions.room(TASK_GROUPS),
+            |room, task, gradient| {
+                let first = task * BACKWARD_ROWS;
+                let g = &g[first * self.outputs..][..gradient.len() / inputs * self.outputs];
+                conversions.convert_some(0, g, &[BlockRange::Vector], room);
+                self.multiply_back(&transposed.panels, &room.sent, gradient);
+                let of_range = range.map(|range| {
+                    let x = &x[first * inputs..][..gradient.len()];
+                    let sent = self.sent_over(InputRange::Static(range), x);
+                    through_static_range(gradient, x, &sent, range)
+                });
+                (of_range, finish(first, gradient))
+            },
+        );
+        let (of_range, finished): (Vec<Option<f64>>, Vec<T>) = returned.into_iter().unzip();
+        let range = range.map(|_| of_range.into_iter().flatten().sum::<f64>() as f32);
+        (InputGradient { x: gradient, range }, finished)
     }
 
-    /// Rows of `∂x'` from group `first` on.
-    fn multiply_back(&self, panels: &Panels, sent: &Sent, first: usize, gradient: &mut [f32]) {
+    /// Rows of `∂x'`.
+    fn multiply_back(&self, panels: &Panels, sent: &Sent, gradient: &mut [f32]) {
         let inputs = self.depth.inputs;
+        let _tiles = Tiles::configure(self.isa, panels.packed.depth.quads);
         let mut product = PairProduct::default();
         let mut lanes: [Lanes<f32>; PAIR] = [[0.0; LANES]; PAIR];
         for (pair, columns) in
             (0..inputs).step_by(PAIR).map(|start| start..(start + PAIR).min(inputs)).enumerate()
         {
             for (index, rows) in gradient.chunks_mut(2 * LANES * inputs).enumerate() {
-                let group = first + 2 * index;
+                let group = 2 * index;
                 product.multiply(self.isa, panels, &sent.packed, 0, [pair, group]);
                 for (half, rows) in rows.chunks_mut(LANES * inputs).enumerate() {
                     let units = &panels.units[pair * PAIR..(pair + 1) * PAIR];

@@ -12,12 +12,13 @@ use super::{
     noise::{NormalSource, add_shaped, add_uniform},
     range::Gathered,
     reading::{Reading, Target, read, store_rows},
-    sent::Sent,
+    sent::{BlockRange, Conversions, Sent, SentRoom},
     strips::{Programmed, Strip},
 };
 use crate::kernel::{
     int8::Tiles,
     lanes::{LANES, Lanes},
+    pieces::in_pieces,
 };
 
 /// Groups of 16 rows of a task. Fixed, so that results do not depend on the number of threads.
@@ -27,22 +28,29 @@ const TASK_GROUPS: usize = 8;
 const TASK_LANES: usize = 1 << 14;
 
 impl Product {
-    /// See [`Product::forward`]; the magnitudes are written to `observed`.
-    pub(super) fn execute(
+    /// See [`Product::forward_with`]; the magnitudes are written to `observed`.
+    pub(super) fn execute<T: Send>(
         &self,
         x: &[f32],
         execution: &Execution,
         observed: Option<&mut ObservedRanges>,
-    ) -> Vec<f32> {
-        let sent = self.conversions(self.input_range(execution)).convert(x);
-        let mut y = vec![0.0; x.len() / self.depth.inputs * self.outputs];
+        finish: &Finish<'_, T>,
+    ) -> (Vec<f32>, Vec<T>) {
+        let conversions = self.conversions(self.input_range(execution));
+        let rows = x.len() / self.depth.inputs;
         let Execution { seed, error_factor, .. } = *execution;
-        let run = Run { product: self, sent: &sent, seed, error_factor, measured: observed.is_some() };
+        let run = Run { product: self, seed, error_factor, measured: observed.is_some() };
         let largest = self.converters.output_bits.map(|bits| max_code(bits) as f32);
-        let analog = match (largest, self.converters.output_range) {
-            (Some(largest), OutputRange::Batch) if self.closed => run.by_strips(largest, &mut y),
-            (Some(largest), OutputRange::Batch) => run.in_two_phases(largest, &mut y),
-            (largest, range) => run.by_rows(Reading::of(largest, range), &mut y),
+        let (y, analog, finished) = match (largest, self.converters.output_range) {
+            (Some(largest), OutputRange::Batch) if self.closed => {
+                run.by_strips(&conversions.convert(x), largest, rows, finish)
+            }
+            (Some(largest), OutputRange::Batch) => {
+                run.in_two_phases(&Inputs::new(&conversions, x), largest, finish)
+            }
+            (largest, range) => {
+                run.by_rows(&Inputs::new(&conversions, x), Reading::of(largest, range), finish)
+            }
         };
         if let Some(observed) = observed {
             let pieces: Vec<Gathered> = x.par_chunks(1 << 16).map(Gathered::of).collect();
@@ -54,7 +62,34 @@ impl Product {
                 output_rms: analog.rms(),
             };
         }
-        y
+        (y, finished)
+    }
+}
+
+/// What is done with rows of the result as soon as they are there, given the number of the first.
+pub(super) type Finish<'a, T> = dyn Fn(usize, &mut [f32]) -> T + Sync + 'a;
+
+/// Input vectors that each task converts for itself.
+struct Inputs<'a> {
+    conversions: &'a Conversions<'a>,
+    ranges: Vec<BlockRange>,
+    x: &'a [f32],
+}
+
+impl<'a> Inputs<'a> {
+    fn new(conversions: &'a Conversions<'a>, x: &'a [f32]) -> Self {
+        Self { conversions, ranges: conversions.block_ranges(x), x }
+    }
+
+    fn rows(&self) -> usize {
+        self.x.len() / self.conversions.depth.inputs
+    }
+
+    /// Converts the rows of task `task` of tasks of `groups` groups.
+    fn convert(&self, task: usize, groups: usize, room: &mut SentRoom) {
+        let size = groups * LANES * self.conversions.depth.inputs;
+        let x = &self.x[task * size..((task + 1) * size).min(self.x.len())];
+        self.conversions.convert_some(task * groups, x, &self.ranges, room);
     }
 }
 
@@ -66,7 +101,6 @@ fn sum(tasks: Vec<Gathered>) -> Gathered {
 /// One forward pass.
 struct Run<'a> {
     product: &'a Product,
-    sent: &'a Sent,
     seed: u64,
     error_factor: f32,
     measured: bool,
@@ -110,20 +144,28 @@ struct Buffers {
 
 impl Run<'_> {
     /// Each task takes some rows through all strips and blocks: for ranges that are known, or are those of each vector.
-    fn by_rows(&self, reading: Reading<'_>, y: &mut [f32]) -> Gathered {
+    fn by_rows<T: Send>(
+        &self,
+        inputs: &Inputs<'_>,
+        reading: Reading<'_>,
+        finish: &Finish<'_, T>,
+    ) -> (Vec<f32>, Gathered, Vec<T>) {
         let (groups, stride) = (self.task_groups(), self.product.outputs);
-        let tasks = y.par_chunks_mut(groups * LANES * stride).enumerate();
-        let gathered = tasks.map_init(Buffers::default, |buffers, (task, y)| {
+        let start = || (Buffers::default(), inputs.conversions.room(groups));
+        let piece = groups * LANES * stride;
+        let (y, returned) = in_pieces(inputs.rows() * stride, piece, start, |(buffers, room), task, y| {
+            inputs.convert(task, groups, room);
             let mut gathered = Gathered::default();
             for (part, strip) in self.strips() {
                 let place = Place::new(part, strip, task * groups, y.len() / stride);
-                gathered = gathered.and(self.strip(place, reading, buffers));
+                gathered = gathered.and(self.strip(&room.sent, place, reading, buffers));
                 let sums = if self.product.depth.blocks() > 1 { &buffers.sums } else { &buffers.analog };
                 store(self.product, place, sums, y);
             }
-            gathered
+            (gathered, finish(task * groups * LANES, y))
         });
-        sum(gathered.collect())
+        let (gathered, finished) = returned.into_iter().unzip();
+        (y, sum(gathered), finished)
     }
 
     /// All parts' strips.
@@ -138,7 +180,7 @@ impl Run<'_> {
     }
 
     /// All column blocks of a strip: the digital sums are left in `buffers.sums`, or in `buffers.analog` of an only block.
-    fn strip(&self, place: Place<'_>, reading: Reading<'_>, buffers: &mut Buffers) -> Gathered {
+    fn strip(&self, sent: &Sent, place: Place<'_>, reading: Reading<'_>, buffers: &mut Buffers) -> Gathered {
         let blocks = self.product.depth.blocks();
         if blocks > 1 {
             start_sums(place, &mut buffers.sums);
@@ -146,7 +188,7 @@ impl Run<'_> {
         let mut gathered = Gathered::default();
         for block in 0..blocks {
             let place = Place { block, ..place };
-            gathered = gathered.and(self.analog(place, buffers));
+            gathered = gathered.and(self.analog(sent, place, buffers));
             self.read(place, reading, buffers);
         }
         gathered
@@ -169,18 +211,18 @@ impl Run<'_> {
     }
 
     /// Analog outputs of a place with their noise, in chip units, to `buffers.analog`.
-    fn analog(&self, place: Place<'_>, buffers: &mut Buffers) -> Gathered {
+    fn analog(&self, sent: &Sent, place: Place<'_>, buffers: &mut Buffers) -> Gathered {
         buffers.analog.resize(place.lanes(), [0.0; LANES]);
         // One after the other: each finds its operands in the nearest cache.
-        self.products(place, buffers);
+        self.products(sent, place, buffers);
         if let OutputNoise::Uniform(sigmas) = &place.part.noise {
-            self.uniform_noise(place, sigmas, &mut buffers.analog);
+            self.uniform_noise(sent, place, sigmas, &mut buffers.analog);
         }
         if self.measured { gather(&buffers.analog, place) } else { Gathered::default() }
     }
 
     /// Products in chip units, with noise that differs by weight.
-    fn products(&self, place: Place<'_>, buffers: &mut Buffers) {
+    fn products(&self, sent: &Sent, place: Place<'_>, buffers: &mut Buffers) {
         let Place { part, strip, block, .. } = place;
         let isa = self.product.isa;
         let _tiles = Tiles::configure(isa, self.product.depth.quads);
@@ -189,13 +231,14 @@ impl Run<'_> {
             for (step, group) in place.groups().step_by(2).enumerate() {
                 // The next pair, a part for each pair of groups.
                 part.panels.packed.prefetch(2 * pair + 2, block, step, place.groups().len() / 2);
-                buffers.product.multiply(isa, &part.panels, &self.sent.packed, block, [pair, group]);
-                let shaped = part.variances.as_ref().zip(self.sent.squares.as_ref());
+                let at = [pair, sent.place(group)];
+                buffers.product.multiply(isa, &part.panels, &sent.packed, block, at);
+                let shaped = part.variances.as_ref().zip(sent.squares.as_ref());
                 if let Some((variances, squares)) = shaped {
-                    buffers.variance.multiply(isa, variances, squares, block, [pair, group]);
+                    buffers.variance.multiply(isa, variances, squares, block, at);
                 }
                 for half in 0..2 {
-                    let conversion = self.sent.conversion(group + half, block);
+                    let conversion = sent.conversion(group + half, block);
                     let z = &mut buffers.analog[(2 * step + half) * strip.padded() + index * PAIR..][..PAIR];
                     buffers.product.bring(isa, half, &part.panels.units[units.clone()], &conversion.unit, z);
                     if let Some((variances, _)) = shaped {
@@ -212,11 +255,11 @@ impl Run<'_> {
     }
 
     /// Adds noise with one σ an output, `[col_blocks, outputs]`.
-    fn uniform_noise(&self, place: Place<'_>, sigmas: &[f32], analog: &mut [Lanes<f32>]) {
+    fn uniform_noise(&self, sent: &Sent, place: Place<'_>, sigmas: &[f32], analog: &mut [Lanes<f32>]) {
         let Place { part, strip, block, .. } = place;
         let sigmas = part.of_block(sigmas, block, &strip.outputs);
         for (group, z) in place.groups().zip(analog.chunks_exact_mut(strip.padded())) {
-            let norm = self.sent.conversion(group, block).norm.map(|norm| self.error_factor * norm);
+            let norm = sent.conversion(group, block).norm.map(|norm| self.error_factor * norm);
             let source = NormalSource::new(self.seed, group, block, part.first_pair + strip.pairs.start);
             add_uniform(self.product.isa, z, sigmas, &norm, source);
         }

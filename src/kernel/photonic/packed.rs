@@ -48,9 +48,20 @@ impl Packed {
     }
 
     /// Each panel's or group's own lines.
-    pub(super) fn each_mut(&mut self) -> rayon::slice::ChunksExactMut<'_, Line> {
-        let size = (self.digits * self.depth.lines()).max(1);
+    pub(super) fn each_mut(&mut self) -> std::slice::ChunksExactMut<'_, Line> {
+        let size = self.size();
+        self.lines.chunks_exact_mut(size)
+    }
+
+    /// The same, for tasks.
+    pub(super) fn par_each_mut(&mut self) -> rayon::slice::ChunksExactMut<'_, Line> {
+        let size = self.size();
         self.lines.par_chunks_exact_mut(size)
+    }
+
+    /// Lines of a panel or group.
+    fn size(&self) -> usize {
+        (self.digits * self.depth.lines()).max(1)
     }
 }
 
@@ -91,7 +102,7 @@ impl Panels {
         let mut sums = vec![[0; LANES]; count * digits * depth.blocks() * pieces];
         let sums_a_panel = (digits * depth.blocks() * pieces).max(1);
         let each = packed
-            .each_mut()
+            .par_each_mut()
             .zip(units.par_chunks_exact_mut(PANEL))
             .zip(sums.par_chunks_exact_mut(sums_a_panel));
         each.enumerate().for_each(|(panel, ((lines, units), sums))| {

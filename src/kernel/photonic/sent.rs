@@ -17,8 +17,16 @@ use crate::kernel::{
 /// Rows of a task. Fixed, so that results do not depend on the number of threads.
 const TASK_ROWS: usize = 64;
 
-/// A batch of input vectors in digits, in groups of 16 rows; an even number of groups.
+/// Groups that a task converts at least.
+const MIN_GROUPS: usize = 4;
+
+/// Digits of a number at most.
+const MOST_DIGITS: usize = 3;
+
+/// Input vectors in digits, in groups of 16 rows; an even number of groups.
 pub(super) struct Sent {
+    /// The first group, counted over the batch.
+    first: usize,
     pub(super) packed: Packed,
     /// `x'²` in two digits, for noise that differs by weight.
     pub(super) squares: Option<Packed>,
@@ -37,6 +45,11 @@ pub(super) struct Conversion {
     pub(super) square_unit: Lanes<f32>,
 }
 
+impl Conversion {
+    /// Of rows that are not there.
+    const NONE: Self = Self { unit: [0.0; LANES], norm: [0.0; LANES], square_unit: [0.0; LANES] };
+}
+
 /// How a batch is converted.
 pub(super) struct Conversions<'a> {
     pub(super) isa: Isa,
@@ -49,36 +62,117 @@ pub(super) struct Conversions<'a> {
     pub(super) squares: bool,
 }
 
+/// Range of the converter in a column block.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BlockRange {
+    /// That of each vector.
+    Vector,
+    /// Known beforehand.
+    Known(f32),
+    /// The largest magnitude of the batch: where it is finite, every input is.
+    Largest(f32),
+}
+
+/// Memory for the digits of one group in one block, each row on whole lines: `[digit][row][line]`.
+struct Scratch {
+    digits: Vec<Line>,
+    square_digits: Vec<Line>,
+    /// One row times the factors, and its squares.
+    values: [Vec<f32>; 2],
+}
+
+impl Sent {
+    /// Room for `groups` groups, an even number.
+    pub(super) fn room(conversions: &Conversions<'_>, groups: usize) -> Self {
+        let Conversions { depth, form, squares, .. } = *conversions;
+        Self {
+            first: 0,
+            packed: Packed::zeros(depth, form.count, groups),
+            squares: squares.then(|| Packed::zeros(depth, Digits::COARSE.count, groups)),
+            conversions: vec![Conversion::NONE; groups * depth.blocks()],
+        }
+    }
+
+    /// Place of group `group` of the batch.
+    pub(super) fn place(&self, group: usize) -> usize {
+        group - self.first
+    }
+
+    /// Conversion of group `group` of the batch in a column block.
+    pub(super) fn conversion(&self, group: usize, block: usize) -> &Conversion {
+        &self.conversions[self.place(group) * self.packed.depth.blocks() + block]
+    }
+}
+
 impl Conversions<'_> {
     /// Converts `x`, `[rows, inputs]`.
     pub(super) fn convert(&self, x: &[f32]) -> Sent {
         let groups = x.len().div_ceil(self.depth.inputs * LANES).next_multiple_of(2);
         let ranges = self.block_ranges(x);
-        let mut packed = Packed::zeros(self.depth, self.form.count, groups);
-        let mut squares =
-            if self.squares { Packed::zeros(self.depth, 2, groups) } else { Packed::zeros(self.depth, 0, 0) };
-        let zero = Conversion { unit: [0.0; LANES], norm: [0.0; LANES], square_unit: [0.0; LANES] };
-        let mut conversions = vec![zero; groups * self.depth.blocks()];
+        let mut sent = Sent::room(self, groups);
         let rows = x.par_chunks(self.depth.inputs * LANES);
-        let targets = packed.each_mut().zip(conversions.par_chunks_mut(self.depth.blocks()));
-        if self.squares {
-            rows.zip(targets).zip(squares.each_mut()).for_each(|((rows, (lines, conversions)), squares)| {
-                self.convert_group(rows, &ranges, lines, Some(squares), conversions);
-            });
+        let targets = sent.packed.par_each_mut().zip(sent.conversions.par_chunks_mut(self.depth.blocks()));
+        if let Some(squares) = &mut sent.squares {
+            rows.zip(targets).zip(squares.par_each_mut()).with_min_len(MIN_GROUPS).for_each_init(
+                || self.scratch(),
+                |scratch, ((rows, (lines, conversions)), squares)| {
+                    self.convert_group(rows, &ranges, lines, Some(squares), conversions, scratch);
+                },
+            );
         } else {
-            rows.zip(targets).for_each(|(rows, (lines, conversions))| {
-                self.convert_group(rows, &ranges, lines, None, conversions);
-            });
+            rows.zip(targets).with_min_len(MIN_GROUPS).for_each_init(
+                || self.scratch(),
+                |scratch, (rows, (lines, conversions))| {
+                    self.convert_group(rows, &ranges, lines, None, conversions, scratch);
+                },
+            );
         }
-        Sent { packed, squares: self.squares.then_some(squares), conversions }
+        sent
     }
 
-    /// Range of each column block, where it is the same for all rows.
-    fn block_ranges(&self, x: &[f32]) -> Vec<Option<f32>> {
+    /// Converts the rows `x` of the batch, whose first is the first of group `first`, to memory that has room for them.
+    pub(super) fn convert_some(&self, first: usize, x: &[f32], ranges: &[BlockRange], room: &mut SentRoom) {
+        let SentRoom { sent, scratch } = room;
+        sent.first = first;
+        let rows = x.chunks(self.depth.inputs * LANES);
+        let count = rows.len();
+        let targets = sent.packed.each_mut().zip(sent.conversions.chunks_mut(self.depth.blocks()));
+        if let Some(squares) = &mut sent.squares {
+            for ((rows, (lines, conversions)), squares) in rows.zip(targets).zip(squares.each_mut()) {
+                self.convert_group(rows, ranges, lines, Some(squares), conversions, scratch);
+            }
+        } else {
+            for (rows, (lines, conversions)) in rows.zip(targets) {
+                self.convert_group(rows, ranges, lines, None, conversions, scratch);
+            }
+        }
+        // What an earlier task left is not sent again.
+        sent.conversions[count * self.depth.blocks()..].fill(Conversion::NONE);
+    }
+
+    /// Memory for tasks that convert up to `groups` groups, an even number.
+    pub(super) fn room(&self, groups: usize) -> SentRoom {
+        SentRoom { sent: Sent::room(self, groups), scratch: self.scratch() }
+    }
+
+    fn scratch(&self) -> Scratch {
+        let lines = LANES * self.depth.width.div_ceil(64);
+        let squares = if self.squares { MOST_DIGITS * lines } else { 0 };
+        Scratch {
+            digits: vec![Line([0; 64]); MOST_DIGITS * lines],
+            square_digits: vec![Line([0; 64]); squares],
+            values: [(); 2].map(|()| vec![0.0; self.depth.width]),
+        }
+    }
+
+    /// Range of each column block for the rows of `x`.
+    pub(super) fn block_ranges(&self, x: &[f32]) -> Vec<BlockRange> {
         match self.range {
-            InputRange::Vector => vec![None; self.depth.blocks()],
-            InputRange::Static(range) => vec![Some(range); self.depth.blocks()],
-            InputRange::Batch => batch_ranges(self.isa, self.depth, x).into_iter().map(Some).collect(),
+            InputRange::Vector => vec![BlockRange::Vector; self.depth.blocks()],
+            InputRange::Static(range) => vec![BlockRange::Known(range); self.depth.blocks()],
+            InputRange::Batch => {
+                batch_ranges(self.isa, self.depth, x).into_iter().map(BlockRange::Largest).collect()
+            }
         }
     }
 
@@ -86,39 +180,36 @@ impl Conversions<'_> {
     fn convert_group(
         &self,
         rows: &[f32],
-        ranges: &[Option<f32>],
+        ranges: &[BlockRange],
         lines: &mut [Line],
         mut squares: Option<&mut [Line]>,
         conversions: &mut [Conversion],
+        scratch: &mut Scratch,
     ) {
         let depth = self.depth;
-        // Digits of each row of one block, each row on whole lines: `[digit][row][line]`.
         let row_lines = depth.width.div_ceil(64);
-        let mut digits = vec![Line([0; 64]); 3 * LANES * row_lines];
-        let (mut scaled, mut squared) = (vec![0.0; depth.width], vec![0.0; depth.width]);
+        let Scratch { digits, square_digits, values: [scaled, squared] } = scratch;
         for (block, (conversion, &range)) in conversions.iter_mut().zip(ranges).enumerate() {
             let inputs = depth.block(block);
-            // The last block may be narrower than the one before it.
-            digits.fill(Line([0; 64]));
-            let mut square_digits = self.squares.then(|| digits.clone());
+            if inputs.len() < depth.width || rows.len() < LANES * depth.inputs {
+                // Not all of what was there before is written over.
+                digits.fill(Line([0; 64]));
+                square_digits.fill(Line([0; 64]));
+                *conversion = Conversion::NONE;
+            }
             for (lane, row) in rows.chunks_exact(depth.inputs).enumerate() {
                 let mut values = &row[inputs.clone()];
                 if let Some(factors) = self.factors {
-                    let factors = &factors[inputs.clone()];
-                    scaled.iter_mut().zip(values).zip(factors).for_each(|((to, x), factor)| *to = x * factor);
-                    values = &scaled[..inputs.len()];
+                    let scaled = &mut scaled[..inputs.len()];
+                    scale(self.isa, values, &factors[inputs.clone()], scaled);
+                    values = scaled;
                 }
                 let (inverse, unit) = self.step(values, range);
-                let square_sum = write_digits(
-                    self.isa,
-                    values,
-                    inverse,
-                    self.form,
-                    &mut of_row(&mut digits, lane, row_lines),
-                );
+                let square_sum =
+                    write_digits(self.isa, values, inverse, self.form, &mut of_row(digits, lane, row_lines));
                 conversion.unit[lane] = unit / self.form.spread();
                 conversion.norm[lane] = unit * square_sum.sqrt();
-                if let Some(square_digits) = &mut square_digits {
+                if squares.is_some() {
                     squared.iter_mut().zip(values).for_each(|(square, &value)| {
                         let number = clamp(value * inverse, self.form.largest);
                         let number = if self.form.coded { round(number) } else { number };
@@ -131,22 +222,45 @@ impl Conversions<'_> {
                     conversion.square_unit[lane] = full * full / form.largest;
                 }
             }
-            interleave(self.isa, depth, block, &digits, row_lines, lines);
-            if let (Some(lines), Some(digits)) = (&mut squares, &square_digits) {
-                interleave(self.isa, depth, block, digits, row_lines, lines);
+            interleave(self.isa, depth, block, digits, row_lines, lines);
+            if let Some(lines) = &mut squares {
+                interleave(self.isa, depth, block, square_digits, row_lines, lines);
             }
         }
     }
 
     /// `1 / s_x` and `s_x` for `values`: 0 and 0 where the range has no step, NaN where a value is not finite.
-    fn step(&self, values: &[f32], range: Option<f32>) -> (f32, f32) {
-        let largest = max_abs(self.isa, values);
+    fn step(&self, values: &[f32], range: BlockRange) -> (f32, f32) {
+        let (largest, range) = match range {
+            BlockRange::Largest(range) if range.is_finite() => (range, range),
+            BlockRange::Largest(range) | BlockRange::Known(range) => (max_abs(self.isa, values), range),
+            BlockRange::Vector => {
+                let largest = max_abs(self.isa, values);
+                (largest, largest)
+            }
+        };
         if !largest.is_finite() {
             return (0.0, f32::NAN);
         }
-        let step = range.unwrap_or(largest) / self.form.largest;
+        let step = range / self.form.largest;
         if step < f32::MIN_POSITIVE { (0.0, 0.0) } else { (inverse_of(step), step) }
     }
+}
+
+/// Memory of a task that converts its own rows.
+pub(super) struct SentRoom {
+    pub(super) sent: Sent,
+    scratch: Scratch,
+}
+
+vectorised! {
+    /// `to = values · factors`.
+    fn scale(values: &[f32], factors: &[f32], to: &mut [f32]) = scale_body
+}
+
+#[inline(always)]
+fn scale_body(values: &[f32], factors: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(values).zip(factors).for_each(|((to, x), factor)| *to = x * factor);
 }
 
 /// The digits of row `lane`.
@@ -160,17 +274,17 @@ fn of_row(digits: &mut [Line], lane: usize, row_lines: usize) -> [&mut [i8]; 3] 
 /// Brings rows side by side: 4 inputs of 16 rows a line.
 fn interleave(isa: Isa, depth: Depth, block: usize, digits: &[Line], row_lines: usize, lines: &mut [Line]) {
     let count = lines.len() / depth.lines();
-    let (mut from, mut to) = ([Line([0; 64]); LANES], [Line([0; 64]); LANES]);
     for (digit, digits) in digits.chunks_exact(LANES * row_lines).take(count).enumerate() {
         let first = digit * depth.lines() + block * depth.steps * depth.quads;
         let lines = &mut lines[first..first + depth.steps * depth.quads];
-        for (column, lines) in lines.chunks_mut(LANES).enumerate() {
-            if column < row_lines {
-                for (from, row) in from.iter_mut().zip(digits[column..].iter().step_by(row_lines)) {
-                    *from = *row;
-                }
-                transpose_lines(isa, &from, &mut to);
-                lines.copy_from_slice(&to[..lines.len()]);
+        for (column, lines) in lines.chunks_mut(LANES).take(row_lines).enumerate() {
+            let from = std::array::from_fn(|row| &digits[row * row_lines + column]);
+            if let Some(lines) = lines.as_mut_array() {
+                transpose_lines(isa, from, lines);
+            } else {
+                let mut all = [Line([0; 64]); LANES];
+                transpose_lines(isa, from, &mut all);
+                lines.copy_from_slice(&all[..lines.len()]);
             }
         }
     }
@@ -191,13 +305,6 @@ fn batch_ranges(isa: Isa, depth: Depth, x: &[f32]) -> Vec<f32> {
     each.into_iter().fold(vec![0.0; depth.blocks()], |maxima, other| {
         maxima.into_iter().zip(other).map(|(max, other)| larger_magnitude(max, other)).collect()
     })
-}
-
-impl Sent {
-    /// Conversion of a group in a column block.
-    pub(super) fn conversion(&self, group: usize, block: usize) -> &Conversion {
-        &self.conversions[group * self.packed.depth.blocks() + block]
-    }
 }
 
 impl Product {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::super::host::{Computed, Derivative, Operation, Values, apply};
+use super::super::host::{Computed, Derivative, Gradient, Operation, Values, apply};
 use crate::kernel::digital::{
     image::{Images, Window, col2im, im2col, nchw_to_nhwc, nhwc_to_nchw},
     pooling::{
@@ -112,7 +112,8 @@ struct ReshapeDerivative<R> {
 }
 
 impl<R: Reshaping> Derivative for ReshapeDerivative<R> {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         vec![Some(self.of.backward(gradient, &self.noted, inputs[0].shape.iter().product()))]
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
-use super::super::host::{Computed, Derivative, Operation, Values};
+use super::super::host::{Computed, Derivative, Gradient, Operation, Values};
 use super::convolution::Unroll;
 use crate::kernel::{
     digital::{
@@ -14,7 +15,7 @@ use crate::kernel::{
         linear::{Linear, LinearGradients},
         matmul::{Update, matmul_tn},
     },
-    photonic::{Execution, Product},
+    photonic::{BACKWARD_ROWS, Execution, InputGradient, Product},
 };
 
 /// What multiplies with weights that do not change.
@@ -57,28 +58,55 @@ impl Frozen {
     }
 
     fn forward(&self, x: &[f32], execution: &Execution) -> Vec<f32> {
+        self.forward_with(x, execution, |_, _| ()).0
+    }
+
+    /// The outputs; `finish` gets each few rows of them, with the number of the first, as soon as they are there.
+    fn forward_with<T: Send>(
+        &self,
+        x: &[f32],
+        execution: &Execution,
+        finish: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> (Vec<f32>, Vec<T>) {
         match self {
-            Self::Digital(layer) => layer.forward(x),
-            Self::Chip { product, input_scale: None } => product.forward(x, execution),
-            Self::Chip { product, input_scale: Some(scale) } => product.forward(&times(x, scale), execution),
+            Self::Digital(layer) => {
+                let mut y = layer.forward(x);
+                let finished = by_rows(&mut y, layer.outputs(), finish);
+                (y, finished)
+            }
+            Self::Chip { product, input_scale: None } => product.forward_with(x, execution, finish),
+            Self::Chip { product, input_scale: Some(scale) } => {
+                product.forward_with(&times(x, scale), execution, finish)
+            }
         }
     }
 
-    /// Gradients by `x` and by a learned input range.
-    fn backward(&self, x: &[f32], gradient: &[f32], execution: &Execution) -> (Vec<f32>, Option<f32>) {
+    /// Gradients by `x` and by a learned input range; `finish` gets each [`BACKWARD_ROWS`] rows of that by `x`, with the number of
+    /// the first, as soon as they are there.
+    fn backward_with<T: Send>(
+        &self,
+        x: &[f32],
+        gradient: &[f32],
+        execution: &Execution,
+        finish: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> (InputGradient, Vec<T>) {
         match self {
-            Self::Digital(layer) => (layer.backward_input(gradient), None),
+            Self::Digital(layer) => {
+                let mut x = layer.backward_input(gradient);
+                let finished = by_rows(&mut x, layer.inputs, finish);
+                (InputGradient { x, range: None }, finished)
+            }
             Self::Chip { product, input_scale: None } => {
-                let gradient = product.backward(x, gradient, execution);
-                (gradient.x, gradient.range)
+                product.backward_with(x, gradient, execution, finish)
             }
             Self::Chip { product, input_scale: Some(scale) } => {
                 let scaled = if x.is_empty() { Vec::new() } else { times(x, scale) };
-                let mut gradient = product.backward(&scaled, gradient, execution);
-                for row in gradient.x.chunks_exact_mut(scale.len()) {
-                    row.iter_mut().zip(scale.iter()).for_each(|(gradient, scale)| *gradient *= scale);
-                }
-                (gradient.x, gradient.range)
+                product.backward_with(&scaled, gradient, execution, |first, rows| {
+                    for row in rows.chunks_exact_mut(scale.len()) {
+                        row.iter_mut().zip(scale.iter()).for_each(|(gradient, scale)| *gradient *= scale);
+                    }
+                    finish(first, rows)
+                })
             }
         }
     }
@@ -127,6 +155,16 @@ impl DigitalLayer {
         self.linear().backward(&[], gradient, LinearGradients { x: Some(&mut x), ..Default::default() });
         x
     }
+}
+
+/// Gives each [`BACKWARD_ROWS`] rows of `width` numbers to `finish`, with the number of the first.
+fn by_rows<T: Send>(
+    values: &mut [f32],
+    width: usize,
+    finish: impl Fn(usize, &mut [f32]) -> T + Sync,
+) -> Vec<T> {
+    let tasks = values.par_chunks_mut(BACKWARD_ROWS * width.max(1)).enumerate();
+    tasks.map(|(task, rows)| finish(task * BACKWARD_ROWS, rows)).collect()
 }
 
 /// Every row of `x` times `scale`.
@@ -195,13 +233,21 @@ impl Operation for AdaptedLayer {
         let unrolled = self.unroll.map(|unroll| unroll.forward(inputs[0].values));
         let x = unrolled.as_deref().unwrap_or(inputs[0].values);
         let rows = x.len() / self.inputs.max(1);
-        let mut y = self.frozen.forward(x, &self.execution(inputs));
-        let adapted = self.adapter.as_ref().map(|shape| {
-            let adapter = self.group_adapter(shape, inputs).prepare();
-            let mut hidden = vec![0.0; rows * adapter.ranks()];
-            adapter.forward(x, &mut y, &mut hidden);
-            (adapter, hidden)
-        });
+        let execution = self.execution(inputs);
+        let (y, adapted) = match &self.adapter {
+            None => (self.frozen.forward(x, &execution), None),
+            Some(shape) => {
+                let adapter = self.group_adapter(shape, inputs).prepare();
+                let (y, hidden) = self.frozen.forward_with(x, &execution, |first, y| {
+                    let rows = y.len() / self.outputs;
+                    let mut hidden = vec![0.0; rows * adapter.ranks()];
+                    let x = &x[first * self.inputs..][..rows * self.inputs];
+                    adapter.forward_rows(first, x, y, &mut hidden);
+                    hidden
+                });
+                (y, Some((adapter, hidden.concat())))
+            }
+        };
         let derivative = differentiate
             .then(|| Arc::new(AdaptedDerivative { layer: self.clone(), adapted }) as Arc<dyn Derivative>);
         Computed { shape: vec![rows, self.outputs], values: y, derivative }
@@ -222,7 +268,8 @@ struct AdaptedDerivative {
 }
 
 impl Derivative for AdaptedDerivative {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let layer = &self.layer;
         let wants = |place: usize| wanted.get(place).copied().unwrap_or(false);
         let unrolled = layer
@@ -232,15 +279,18 @@ impl Derivative for AdaptedDerivative {
         let x = unrolled.as_deref().unwrap_or(inputs[0].values);
         let mut gradients: Vec<Option<Vec<f32>>> = vec![None; inputs.len()];
         let range_place = layer.range_place();
+        let wants_x = wants(0) || range_place.is_some_and(wants);
+        let execution = layer.execution(inputs);
         let mut gx = None;
-        if wants(0) || range_place.is_some_and(wants) {
-            let (of_x, of_range) = layer.frozen.backward(x, gradient, &layer.execution(inputs));
-            gx = Some(of_x);
-            if let Some(place) = range_place {
-                gradients[place] = of_range.map(|gradient| vec![gradient]);
-            }
-        }
         if let (Some(shape), Some((adapter, hidden))) = (&layer.adapter, &self.adapted) {
+            let partial = wants_x.then(|| {
+                layer.frozen.backward_with(x, gradient, &execution, |first, gx| {
+                    let rows = gx.len() / layer.inputs;
+                    let rows = [(x, layer.inputs), (hidden, adapter.ranks()), (gradient, layer.outputs)]
+                        .map(|(values, width)| &values[first * width..][..rows * width]);
+                    adapter.backward_rows(first, rows, Some(gx), shape.bias)
+                })
+            });
             let zeros = |place: usize| vec![0.0; inputs[place].shape.iter().product()];
             let (mut a, mut b) = (zeros(1), zeros(2));
             let mut a_bias = shape.bias.then(|| zeros(3));
@@ -251,13 +301,25 @@ impl Derivative for AdaptedDerivative {
                 a_bias: a_bias.as_deref_mut(),
                 b_bias: b_bias.as_deref_mut(),
             };
-            adapter.backward(x, hidden, gradient, gx.as_deref_mut(), of);
+            match partial {
+                Some((of_input, partial)) => {
+                    adapter.add_gradients(partial, of);
+                    gx = Some(of_input);
+                }
+                None => adapter.backward(x, hidden, gradient, None, of),
+            }
             gradients[1] = Some(a);
             gradients[2] = Some(b);
             if shape.bias {
                 gradients[3] = a_bias;
                 gradients[4] = b_bias;
             }
+        } else if wants_x {
+            gx = Some(layer.frozen.backward_with(x, gradient, &execution, |_, _| ()).0);
+        }
+        let (gx, of_range) = gx.map_or((None, None), |gradient| (Some(gradient.x), gradient.range));
+        if let Some(place) = range_place {
+            gradients[place] = of_range.map(|gradient| vec![gradient]);
         }
         gradients[0] = match (gx, layer.unroll) {
             (Some(gx), Some(unroll)) if wants(0) => Some(unroll.backward(&gx)),
@@ -332,7 +394,8 @@ struct TrainedDerivative {
 }
 
 impl Derivative for TrainedDerivative {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let layer = &self.layer;
         let wants = |place: usize| wanted.get(place).copied().unwrap_or(false);
         let unrolled = layer.unroll.map(|unroll| unroll.forward(inputs[0].values));
@@ -340,7 +403,7 @@ impl Derivative for TrainedDerivative {
         let rows = x.len() / layer.inputs.max(1);
         let mut gradients: Vec<Option<Vec<f32>>> = vec![None; inputs.len()];
         if wants(0) {
-            let (gx, _) = self.frozen.backward(x, gradient, &layer.execution);
+            let gx = self.frozen.backward_with(x, gradient, &layer.execution, |_, _| ()).0.x;
             gradients[0] = Some(match layer.unroll {
                 Some(unroll) => unroll.backward(&gx),
                 None => gx,

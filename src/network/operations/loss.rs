@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::super::host::{Computed, Derivative, Operation, Values, apply};
+use super::super::host::{Computed, Derivative, Gradient, Operation, Values, apply};
 use crate::kernel::digital::loss::{cross_entropy, distillation};
 
 /// What logits are compared with.
@@ -66,7 +66,8 @@ impl Operation for Loss {
 struct LossDerivative(Vec<f32>);
 
 impl Derivative for LossDerivative {
-    fn backward(&self, _: &[Values<'_>], gradient: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, _: &[Values<'_>], gradient: Gradient, _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let factor = gradient.first().copied().unwrap_or(1.0);
         vec![Some(self.0.iter().map(|value| value * factor).collect())]
     }

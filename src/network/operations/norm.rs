@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::super::{
     Network, NetworkError,
-    host::{Computed, Derivative, Operation, Values, apply},
+    host::{Computed, Derivative, Gradient, Operation, Values, apply},
     pass::{BatchMoments, Pass},
 };
 use crate::kernel::digital::{
@@ -85,7 +85,8 @@ struct RowNormDerivative {
 }
 
 impl Derivative for RowNormDerivative {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let mut gx = vec![0.0; inputs[0].values.len()];
         let features = inputs[1].values.len();
         let (mut gamma, mut beta) = (vec![0.0; features], vec![0.0; features]);
@@ -141,7 +142,8 @@ struct ColumnNormDerivative {
 }
 
 impl Derivative for ColumnNormDerivative {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let x = inputs[0].values;
         let mut gx = vec![0.0; x.len()];
         let channels = inputs[1].values.len();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::super::host::{Computed, Derivative, Operation, Values, apply};
+use super::super::host::{Computed, Derivative, Gradient, Operation, Values, apply};
 use crate::kernel::digital::{
     activation::Activation,
     linear::{Linear, LinearGradients},
@@ -20,8 +20,7 @@ struct Pointwise(Activation);
 
 impl Operation for Pointwise {
     fn forward(&self, inputs: &[Values<'_>], differentiate: bool) -> Computed {
-        let mut y = vec![0.0; inputs[0].values.len()];
-        self.0.forward(inputs[0].values, &mut y);
+        let y = self.0.forward(inputs[0].values);
         let derivative = differentiate.then(|| Arc::new(*self) as Arc<dyn Derivative>);
         Computed { shape: inputs[0].shape.to_vec(), values: y, derivative }
     }
@@ -32,8 +31,8 @@ impl Operation for Pointwise {
 }
 
 impl Derivative for Pointwise {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
-        let mut gradient = gradient.to_vec();
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let mut gradient = gradient.into_values();
         self.0.backward(inputs[0].values, &mut gradient);
         vec![Some(gradient)]
     }
@@ -68,7 +67,8 @@ impl Operation for DigitalLinear {
 }
 
 impl Derivative for DigitalLinear {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let mut gradients: Vec<Option<Vec<f32>>> = inputs
             .iter()
             .zip(wanted)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::super::host::{Computed, Derivative, Operation, Values, apply};
+use super::super::host::{Computed, Derivative, Gradient, Operation, Values, apply};
 use crate::kernel::digital::{
     attention::Attention,
     embedding::{Embedding, EmbeddingGradients, take_first_rows, take_first_rows_backward},
@@ -31,8 +31,7 @@ impl Mix {
 impl Operation for Mix {
     fn forward(&self, inputs: &[Values<'_>], differentiate: bool) -> Computed {
         let kernel = self.kernel(&inputs[0]);
-        let mut y = vec![0.0; inputs[0].values.len() / 3];
-        let normalisers = kernel.forward(inputs[0].values, &mut y);
+        let (y, normalisers) = kernel.forward(inputs[0].values);
         let derivative =
             differentiate.then(|| Arc::new(MixDerivative { mix: *self, normalisers }) as Arc<dyn Derivative>);
         Computed { shape: vec![inputs[0].shape[0], kernel.width], values: y, derivative }
@@ -50,11 +49,10 @@ struct MixDerivative {
 }
 
 impl Derivative for MixDerivative {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let qkv = &inputs[0];
-        let mut gqkv = vec![0.0; qkv.values.len()];
-        self.mix.kernel(qkv).backward(qkv.values, &self.normalisers, gradient, &mut gqkv);
-        vec![Some(gqkv)]
+        vec![Some(self.mix.kernel(qkv).backward(qkv.values, &self.normalisers, gradient))]
     }
 }
 
@@ -86,7 +84,8 @@ impl Operation for Embed {
 }
 
 impl Derivative for Embed {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let (class, positions) = (inputs[1].values, inputs[2].values);
         let mut gradients: Vec<Option<Vec<f32>>> = inputs
             .iter()
@@ -128,7 +127,8 @@ impl Operation for EveryNth {
 }
 
 impl Derivative for EveryNth {
-    fn backward(&self, inputs: &[Values<'_>], gradient: &[f32], _: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, inputs: &[Values<'_>], gradient: Gradient, _: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let gradient = gradient.values();
         let width = inputs[0].shape[1];
         let mut gx = vec![0.0; inputs[0].shape.iter().product()];
         take_first_rows_backward(gradient, self.0, width, &mut gx);
