@@ -126,25 +126,23 @@ impl Run<'_> {
         let none = |part: &Programmed| vec![0.0_f32; part.outputs.div_ceil(product.tile_rows)];
         let piece = groups * LANES * stride;
         let start = || (Buffers::default(), inputs.conversions.room(groups));
-        let (z, each): (Vec<f32>, Vec<(Vec<Vec<f32>>, Gathered)>) =
-            in_pieces(inputs.rows() * stride, piece, start, |(buffers, room), task, z| {
-                inputs.convert(task, groups, room);
-                let mut gathered = Gathered::default();
-                let mut ranges: Vec<Vec<f32>> = product.parts.iter().map(none).collect();
-                for (part, ranges) in product.parts.iter().zip(&mut ranges) {
-                    for strip in &part.strips {
-                        let place =
-                            Place { block, ..Place::new(part, strip, task * groups, z.len() / stride) };
-                        gathered = gathered.and(self.analog(&room.sent, place, buffers));
-                        for lanes in buffers.analog.chunks_exact(strip.padded()) {
-                            let lanes = &lanes[..strip.outputs.len()];
-                            raise_maxima(product.isa, lanes, strip.outputs.start, product.tile_rows, ranges);
-                        }
-                        store(product, place, &buffers.analog, z);
+        let (z, each) = in_pieces(inputs.rows() * stride, piece, start, |(buffers, room), task, z| {
+            inputs.convert(task, groups, room);
+            let mut gathered = Gathered::default();
+            let mut ranges: Vec<Vec<f32>> = product.parts.iter().map(none).collect();
+            for (part, ranges) in product.parts.iter().zip(&mut ranges) {
+                for strip in &part.strips {
+                    let place = Place { block, ..Place::new(part, strip, task * groups, z.len() / stride) };
+                    gathered = gathered.and(self.analog(&room.sent, place, buffers));
+                    for lanes in buffers.analog.chunks_exact(strip.padded()) {
+                        let lanes = &lanes[..strip.outputs.len()];
+                        raise_maxima(product.isa, lanes, strip.outputs.start, product.tile_rows, ranges);
                     }
+                    store(product, place, &buffers.analog, z);
                 }
-                (ranges, gathered)
-            });
+            }
+            (ranges, gathered)
+        });
         let mut ranges: Vec<Vec<f32>> = product.parts.iter().map(none).collect();
         for (of_task, _) in &each {
             for (range, &other) in ranges.iter_mut().flatten().zip(of_task.iter().flatten()) {
