@@ -19,6 +19,7 @@ mod config;
 mod device;
 mod error;
 mod evaluation;
+mod fingerprint;
 mod head;
 mod law;
 mod loss;

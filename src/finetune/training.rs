@@ -11,6 +11,7 @@ use super::{
     checkpoint::{Checkpoint, Progress},
     device::compute_device,
     evaluation::refuse_other_shapes,
+    fingerprint::fingerprint,
     law::stretched,
     loss::value,
     optimiser::Trained,
@@ -127,12 +128,12 @@ impl<'a> Training<'a> {
         }
         let arithmetic = arithmetic(job)?;
         let values = initial_values(job, &arithmetic);
+        let progress = Progress { fingerprint: fingerprint(job, &values)?, ..Progress::default() };
         let network =
             Network::new(Arc::clone(&job.model), arithmetic, &|name| values.contains_key(name))?.on(&device);
         let teacher = (config.distillation.weight > 0.0)
             .then(|| Network::new(Arc::clone(&job.model), Arithmetic::Digital, &|_| false))
             .transpose()?;
-        let progress = Progress { fingerprint: fingerprint(job), ..Progress::default() };
         let trained = Trained::new(values, config.weight_decay, &device);
         let statistics = RunningStatistics::of(&job.model);
         let best = BTreeMap::new();
@@ -396,24 +397,6 @@ fn initial_values(job: &Job<'_>, arithmetic: &Arithmetic) -> BTreeMap<String, Ar
         }
     }
     values
-}
-
-/// What a checkpoint must agree with: configuration, chip, preprocessing, data, seed and the weights' checksum.
-fn fingerprint(job: &Job<'_>) -> String {
-    let mut checksum = 0_u64;
-    for (_, parameter) in job.model.weights().iter() {
-        for value in &parameter.values {
-            checksum = checksum.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ u64::from(value.to_bits());
-        }
-    }
-    let (name, images) = (job.data.name(), job.data.len());
-    let (config, chip, preprocess) = (job.config, job.chip, job.pipeline.preprocess());
-    let text = format!("{config:?} {chip:?} {preprocess:?} {name} {images} {} {checksum:x}", job.seed);
-    // The text may hold thousands of residuals: its condensation is enough to tell runs apart.
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }
 
 /// A seed for a step: neighbouring steps and seeds do not share random numbers.

@@ -136,7 +136,7 @@ fn a_checkpoint_of_another_run_or_a_torn_one_is_refused_with_the_way_out() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
     let ours = setting(Techniques::ALORA, Sampling::PerExecution);
-    ours.try_run(model, Some(&path), &mut Silent).unwrap();
+    let trained = ours.try_run(model, Some(&path), &mut Silent).unwrap();
     let refused = |setting: &Setting, model| {
         let message = setting.try_run(model, Some(&path), &mut Silent).unwrap_err().to_string();
         assert!(
@@ -155,6 +155,8 @@ fn a_checkpoint_of_another_run_or_a_torn_one_is_refused_with_the_way_out() {
         change(&|setting| setting.config.learning_rate *= 2.0),
         change(&|setting| setting.chip = chip(8, 0.03)),
         change(&|setting| setting.data = crate::support::mnist().train.first(99)),
+        change(&|setting| setting.data = crate::support::mnist().train.sample(100, 1)),
+        change(&|setting| setting.adapters = trained.adapters.clone()),
         refused(&ours, trained_family("cnn")),
     ] {
         assert!(message.contains("it is of another run"), "{message}");

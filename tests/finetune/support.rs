@@ -13,8 +13,8 @@ use alora::{
         Subject, Techniques, Trial, finetune,
     },
     model::{
-        Architecture, CnnShape, HiddenActivation, ImageShape, MlpShape, Model, ResNetShape, Shortcut, Stem,
-        VitConfig,
+        AdapterSet, Architecture, CnnShape, HiddenActivation, ImageShape, MlpShape, Model, ResNetShape,
+        Shortcut, Stem, VitConfig,
     },
     photonic::{ChipModel, ConverterPrecision, ErrorReference, Mapping, Sampling, TileShape},
 };
@@ -71,6 +71,8 @@ pub(crate) struct Setting {
     pub(crate) config: FinetuneConfig,
     pub(crate) seed: u64,
     pub(crate) input_scales: BTreeMap<String, Arc<Vec<f32>>>,
+    /// Adapters from which it goes on.
+    pub(crate) adapters: Option<AdapterSet>,
 }
 
 impl Setting {
@@ -82,6 +84,7 @@ impl Setting {
             config: FinetuneConfig { epochs: 1, ..FinetuneConfig::default() },
             seed: 1,
             input_scales: BTreeMap::new(),
+            adapters: None,
         }
     }
 
@@ -94,7 +97,7 @@ impl Setting {
         let pipeline = shifting(model.architecture().input());
         let job = Job {
             model: Arc::clone(model),
-            adapters: None,
+            adapters: self.adapters.as_ref(),
             data: &self.data,
             pipeline: &pipeline,
             chip: &self.chip,
@@ -127,7 +130,7 @@ pub(crate) fn pretrained(
         chip: ChipModel::ideal(),
         config: pretrain.as_training(ComputeDevice::Flex),
         seed,
-        input_scales: BTreeMap::new(),
+        ..Setting::short(0)
     };
     setting.run(&Arc::new(model))
 }
