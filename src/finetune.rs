@@ -36,8 +36,9 @@ pub use config::{
 pub use device::compute_device;
 pub use error::FinetuneError;
 pub use evaluation::{
-    Accuracy, AdapterUse, CURVE_SIGMAS, CurvePoint, Evaluation, Spread, Subject, Trial, accuracy_curve,
-    evaluate, evaluate_all, logits, reestimate_norms,
+    Accuracy, AdapterUse, CURVE_SIGMAS, CurvePoint, Evaluation, Spread, Subject, Trial, WithoutError,
+    accuracy_curve, evaluate, evaluate_all, evaluate_under_error, evaluate_without_error, logits,
+    reestimate_norms,
 };
 pub use head::train_head;
 pub use law::{full_scale_law, scaled_law, stretched};

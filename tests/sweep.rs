@@ -100,6 +100,7 @@ fn result(planned: &PlannedCell) -> CellResult {
     let trained = planned.train_sigma.is_some();
     CellResult {
         digital: 0.975,
+        adapted: 0.98,
         quantised: 0.97,
         trainable: if trained { 1_416_866 } else { 0 },
         total: 87_215_524,
@@ -287,7 +288,7 @@ fn a_file_that_is_not_a_whole_cell_is_named_and_refused() {
     let foreign = refusal(|path| fs::write(path.with_file_name("notes.txt"), "x").unwrap());
     assert_eq!(foreign, "notes.txt: this is not a cell of a sweep, which end in `.toml`; move it elsewhere");
 
-    let other = refusal(|path| edit(path, "alora.sweep-cell/1", "alora.manifest/1"));
+    let other = refusal(|path| edit(path, "alora.sweep-cell/2", "alora.manifest/1"));
     assert!(other.contains("this is a file of another kind"), "{other}");
 }
 

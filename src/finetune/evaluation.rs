@@ -294,6 +294,36 @@ pub struct Evaluation {
     pub frozen: Option<Spread>,
 }
 
+/// What a network is worth without errors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WithoutError {
+    /// In f32.
+    pub digital: Accuracy,
+    /// With converters.
+    pub quantised: Accuracy,
+}
+
+/// Evaluates `subject` in digital arithmetic, and on `chip` without its error. `observer` gets a step for each.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_without_error(
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
+    chip: &ChipModel,
+    observer: &mut dyn Observer,
+) -> Result<WithoutError, FinetuneError> {
+    observer.on(Event::Started { stage: "evaluation without error", steps: 2 });
+    // Nothing is drawn: any seed will do.
+    let digital = evaluate(subject, trial, None, 0)?;
+    observer.on(Event::Step);
+    let quiet = ChipModel { error: None, sampling: Sampling::PerExecution, ..chip.clone() };
+    let quantised = evaluate(subject, trial, Some(&quiet), 0)?;
+    observer.on(Event::Step);
+    observer.on(Event::Finished);
+    Ok(WithoutError { digital, quantised })
+}
+
 /// Evaluates `subject` in digital arithmetic, quantised, with fresh errors `draws` times and on `chips` frozen chips. `observer`
 /// gets a step for each.
 ///
@@ -308,29 +338,49 @@ pub fn evaluate_all(
     seed: u64,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, FinetuneError> {
-    let has_error = chip.error.is_some();
-    let (draws, chips) = if has_error { (draws, chips) } else { (0, 0) };
+    let without = evaluate_without_error(subject, trial, chip, observer)?;
+    let [fresh, frozen] = evaluate_under_error(subject, trial, chip, [draws, chips], seed, observer)?;
+    Ok(Evaluation {
+        images: without.digital.n,
+        digital: without.digital.fraction(),
+        quantised: without.quantised.fraction(),
+        fresh,
+        frozen,
+    })
+}
+
+/// Evaluates `subject` with fresh errors so many times and on so many frozen chips: a spread of each; `None` where there is nothing
+/// to draw. `observer` gets a step for each.
+///
+/// # Errors
+/// As [`evaluate`], or an interruption.
+pub fn evaluate_under_error(
+    subject: &Subject<'_>,
+    trial: Trial<'_>,
+    chip: &ChipModel,
+    [draws, chips]: [usize; 2],
+    seed: u64,
+    observer: &mut dyn Observer,
+) -> Result<[Option<Spread>; 2], FinetuneError> {
     // A measured map is one chip; there is nothing to draw.
     let mapped = matches!(chip.error, Some(ErrorLaw::Map { .. }));
-    let (draws, chips) = if mapped { (0, 1) } else { (draws, chips) };
-    observer.on(Event::Started { stage: "evaluation", steps: (2 + draws + chips) as u64 });
-    let digital = evaluate(subject, trial, None, seed)?;
-    observer.on(Event::Step);
-    let quiet = ChipModel { error: None, sampling: Sampling::PerExecution, ..chip.clone() };
-    let quantised = evaluate(subject, trial, Some(&quiet), seed)?;
-    observer.on(Event::Step);
+    let (draws, chips) = match (&chip.error, mapped) {
+        (None, _) => return Ok([None, None]),
+        (Some(_), true) => (0, 1),
+        (Some(_), false) => (draws, chips),
+    };
+    observer.on(Event::Started { stage: "evaluation under error", steps: (draws + chips) as u64 });
     let mut run = |count: usize, sampling: &dyn Fn(u64) -> Sampling| {
         let seeds: Vec<u64> = (0..count).map(|index| step_seed(seed, index) >> 1).collect();
         let mut values = Vec::with_capacity(count);
+        let on = |seed| Runner::new(subject, Some(&ChipModel { sampling: sampling(seed), ..chip.clone() }));
         // Fresh errors leave the programming alone: one network serves all draws.
-        let shared = Runner::new(subject, Some(&ChipModel { sampling: sampling(0), ..chip.clone() }))?;
         let frozen = matches!(sampling(0), Sampling::Frozen { .. });
+        let shared = if frozen { None } else { Some(on(0)?) };
         for &seed in &seeds {
-            let accuracy = if frozen {
-                let chip = ChipModel { sampling: sampling(seed), ..chip.clone() };
-                Runner::new(subject, Some(&chip))?.accuracy(trial, seed)?
-            } else {
-                shared.accuracy(trial, seed)?
+            let accuracy = match &shared {
+                Some(shared) => shared.accuracy(trial, seed)?,
+                None => on(seed)?.accuracy(trial, seed)?,
             };
             values.push(accuracy.fraction());
             observer.on(Event::Step);
@@ -349,13 +399,7 @@ pub fn evaluate_all(
     let frozen_sampling = |seed| if mapped { Sampling::Map } else { Sampling::Frozen { chip_seed: seed } };
     let frozen = if chips > 0 { Some(run(chips, &frozen_sampling)?) } else { None };
     observer.on(Event::Finished);
-    Ok(Evaluation {
-        images: digital.n,
-        digital: digital.fraction(),
-        quantised: quantised.fraction(),
-        fresh,
-        frozen,
-    })
+    Ok([fresh, frozen])
 }
 
 /// A point of an accuracy curve.

@@ -17,7 +17,10 @@ use super::{
 use crate::{
     config::{Config, ConfigError, resolve},
     error::Error,
-    finetune::{AdapterUse, FinetuneOutcome, Subject, Trial, evaluate_all},
+    finetune::{
+        AdapterUse, FinetuneOutcome, Subject, Trial, WithoutError, evaluate, evaluate_under_error,
+        evaluate_without_error,
+    },
     model::{ImportOptions, Model, ModelMetadata, read_model, write_model},
     photonic::{ChipModel, Sampling, TileChoice},
     run_folder::RunFolder,
@@ -49,6 +52,10 @@ pub struct SweepRunner {
     base: Option<(String, Shared)>,
     /// Trained networks on that base, by training key.
     trained: HashMap<String, FinetuneOutcome>,
+    /// Accuracy of that base in full precision.
+    digital: Option<f64>,
+    /// What networks are worth without errors, by training key and chip.
+    without_error: HashMap<String, WithoutError>,
 }
 
 struct Shared {
@@ -68,6 +75,8 @@ impl SweepRunner {
             created: created.to_owned(),
             base: None,
             trained: HashMap::new(),
+            digital: None,
+            without_error: HashMap::new(),
         })
     }
 
@@ -80,6 +89,8 @@ impl SweepRunner {
         let config = resolve(planned.config.clone(), &self.path)?;
         if self.base.as_ref().is_none_or(|(key, _)| *key != planned.base_key) {
             self.trained.clear();
+            self.without_error.clear();
+            self.digital = None;
             self.base = None;
             let shared = self.shared(&config, &planned.base_key, observer)?;
             self.base = Some((planned.base_key.clone(), shared));
@@ -91,13 +102,13 @@ impl SweepRunner {
         let task = shared.task.with_augment(config.finetune.augment);
         let base = Base::laid_out(&shared.model, config.mapping)?;
         let trained_for = chip(&config, planned.train_sigma.unwrap_or(Percent(0.0)))?;
-        let key = planned.training_key.clone().unwrap_or_default();
-        let outcome = match self.trained.get(&key).filter(|_| !key.is_empty()) {
+        let training = planned.training_key.clone().unwrap_or_default();
+        let outcome = match self.trained.get(&training).filter(|_| !training.is_empty()) {
             Some(outcome) => outcome.clone(),
             None => {
                 let outcome = adapt(&mut context, &task, &base, &trained_for, None)?;
-                if !key.is_empty() {
-                    self.trained.insert(key, outcome.clone());
+                if !training.is_empty() {
+                    self.trained.insert(training.clone(), outcome.clone());
                 }
                 outcome
             }
@@ -116,26 +127,45 @@ impl SweepRunner {
             Trial { data: task.test(), pipeline: &task.pipeline, batch_size: config.evaluation.batch_size };
         let on = ChipModel { sampling: Sampling::PerExecution, ..chip(&config, planned.cell.sigma)? };
         let seed = context.seed(Purpose::Evaluate);
-        let found =
-            evaluate_all(&subject, trial, &on, planned.draws, planned.chips, seed, &mut *context.observer)?;
+        // The same for every σ of a network that was not trained for one.
+        let quiet = format!("{training} {:?}", ChipModel { error: None, ..on.clone() });
+        let without = match self.without_error.get(&quiet) {
+            Some(without) => *without,
+            None => {
+                let without = evaluate_without_error(&subject, trial, &on, &mut *context.observer)?;
+                *self.without_error.entry(quiet).or_insert(without)
+            }
+        };
+        let counts = [planned.draws, planned.chips];
+        let [fresh, frozen] =
+            evaluate_under_error(&subject, trial, &on, counts, seed, &mut *context.observer)?;
+        let quantised = without.quantised.fraction();
+        let digital = match self.digital {
+            Some(digital) => digital,
+            None => {
+                let base = Subject::new(Arc::clone(&shared.model), AdapterUse::None);
+                *self.digital.insert(evaluate(&base, trial, None, seed)?.fraction())
+            }
+        };
         // Without an error every draw is the quantised network.
-        let fresh = found.fresh.as_ref().map_or(vec![found.quantised], |fresh| fresh.values.clone());
+        let fresh = fresh.map_or(vec![quantised], |fresh| fresh.values);
         let fresh = Draws::of(&fresh).unwrap_or(Draws {
-            mean: found.quantised,
-            p5: found.quantised,
-            min: found.quantised,
-            max: found.quantised,
+            mean: quantised,
+            p5: quantised,
+            min: quantised,
+            max: quantised,
             n: 1,
         });
         Ok(CellResult {
-            digital: found.digital,
-            quantised: found.quantised,
+            digital,
+            adapted: without.digital.fraction(),
+            quantised,
             trainable: outcome.trainable as u64,
             total: outcome.total as u64,
             seconds: started.elapsed().as_secs_f64(),
             losses: outcome.losses,
             fresh,
-            frozen: found.frozen.as_ref().and_then(|frozen| Draws::of(&frozen.values)),
+            frozen: frozen.and_then(|frozen| Draws::of(&frozen.values)),
         })
     }
 

@@ -15,11 +15,12 @@ use super::{
 /// * `model`, `task`, `method` (`ptq`, `qat`, `qat+lora`, `alora`), `bits`, `sigma_percent` (of full scale, in evaluation),
 ///   `train_sigma_percent` (in training), `seed`: the cell.
 /// * `status`: `done` or `failed`; `failure`: why.
-/// * `digital`: the base in full precision; `quantised`: through the converters at σ = 0.
+/// * `digital`: the base in full precision; `adapted`: the network after training in full precision; `quantised`: it through the
+///   converters at σ = 0.
 /// * `fresh_…`: over draws with errors drawn anew for each execution: mean, 5th percentile, least, greatest, number.
 /// * `frozen_…`: the same over chips with frozen errors.
 /// * `trainable`, `total`: parameters; `seconds`: wall time; `key`: name of what decided the result.
-pub const HEADER: [&str; 25] = [
+pub const HEADER: [&str; 26] = [
     "model",
     "task",
     "method",
@@ -29,6 +30,7 @@ pub const HEADER: [&str; 25] = [
     "seed",
     "status",
     "digital",
+    "adapted",
     "quantised",
     "fresh_mean",
     "fresh_p5",
@@ -77,7 +79,8 @@ fn row(planned: &PlannedCell, outcome: &Outcome) -> Vec<String> {
     ];
     let failure = match outcome {
         Outcome::Done { result } => {
-            row.extend(["done".to_owned(), result.digital.to_string(), result.quantised.to_string()]);
+            row.push("done".to_owned());
+            row.extend([result.digital, result.adapted, result.quantised].map(|value| value.to_string()));
             row.extend(draws(Some(result.fresh)));
             row.extend(draws(result.frozen));
             row.extend([result.trainable.to_string(), result.total.to_string(), result.seconds.to_string()]);

@@ -40,6 +40,8 @@ impl Draws {
 pub struct CellResult {
     /// Accuracy of the digitally trained base in full precision, 0 to 1.
     pub digital: f64,
+    /// Accuracy of the network after training in full precision, with its adapters, 0 to 1.
+    pub adapted: f64,
     /// Accuracy through the converters at σ = 0, 0 to 1.
     pub quantised: f64,
     /// Parameters that were trained.
@@ -60,10 +62,10 @@ pub struct CellResult {
 impl CellResult {
     /// A sentence about the first number that cannot be: a network that diverged reports NaN.
     pub(super) fn impossible(&self) -> Option<String> {
-        let Self { digital, quantised, fresh, frozen, seconds, .. } = self;
+        let Self { digital, adapted, quantised, fresh, frozen, seconds, .. } = self;
         let frozen = frozen.iter().flat_map(|draws| draws.named("frozen"));
-        let accuracies =
-            [("digital", *digital), ("quantised", *quantised)].map(|(name, value)| (name.to_owned(), value));
+        let accuracies = [("digital", *digital), ("adapted", *adapted), ("quantised", *quantised)]
+            .map(|(name, value)| (name.to_owned(), value));
         let accuracies = accuracies.into_iter().chain(fresh.named("fresh")).chain(frozen);
         if let Some((name, value)) = accuracies.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
             return Some(format!("the {name} accuracy is {value}, expected a fraction from 0 to 1"));
@@ -132,6 +134,7 @@ mod tests {
         let fresh = Draws::of(&[0.8]).unwrap();
         let good = CellResult {
             digital: 0.9,
+            adapted: 0.9,
             quantised: 0.9,
             trainable: 0,
             total: 10,

@@ -43,7 +43,7 @@ pub struct CellRecord {
 
 impl CellRecord {
     /// Version of the file format.
-    pub const SCHEMA: &'static str = "alora.sweep-cell/1";
+    pub const SCHEMA: &'static str = "alora.sweep-cell/2";
 
     fn of(planned: &PlannedCell, outcome: Outcome) -> Self {
         Self {
