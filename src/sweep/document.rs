@@ -36,6 +36,7 @@ fn document(plan: &SweepPlan, store: &SweepStore) -> String {
 
 fn preamble(config: &SweepConfig) -> String {
     let errors = match config.shown {
+        Shown::Fresh if config.draws == 1 => "errors drawn anew for each execution, one draw".to_owned(),
         Shown::Fresh => format!("errors drawn anew for each execution, mean of {} draws", config.draws),
         Shown::Frozen => format!("frozen errors, mean of {} chips", config.chips),
     };
