@@ -4,9 +4,8 @@ use rayon::prelude::*;
 
 use super::super::chunks::{add, add_rows};
 use super::thin::{Columns, Vector, element, expand, outer, project, vectors};
-use crate::kernel::lanes::prefetch_reals;
-
 use super::{AdapterGradients, BLOCK_ROWS, PreparedAdapter};
+use crate::kernel::lanes::prefetch_reals;
 
 /// Rows of one partial sum.
 const CHUNK_ROWS: usize = 128;

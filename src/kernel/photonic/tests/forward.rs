@@ -200,3 +200,41 @@ fn the_ranges_observed_are_those_of_the_inputs_and_the_analog_outputs() {
         }
     }
 }
+
+#[test]
+fn every_row_is_finished_once_in_order_and_may_be_written_again() {
+    // Known and vectors' ranges; over the batch: an only block, several, and strips worked on for all rows at once.
+    for (inputs, outputs, tile) in
+        [(200, &[70, 70][..], (1000, 1000)), (130, &[40, 8, 33], (16, 16)), (70, &[300], (64, 64))]
+    {
+        let rows = 300;
+        let (x, width) = (uniform(rows * inputs, 9), outputs.iter().sum::<usize>());
+        for (input_range, output_range) in [VECTOR, BATCH, STATIC] {
+            let product =
+                Group::new(inputs, outputs, tile, true, converters(Some(8), input_range, output_range))
+                    .on(Isa::best());
+            let finish = |first: usize, rows: &mut [f32]| {
+                let seen = rows.to_vec();
+                rows.iter_mut().for_each(|value| *value += 1.0);
+                (first, seen)
+            };
+            let in_order = |whole: &[f32], width: usize, made: &[f32], finished: Vec<(usize, Vec<f32>)>| {
+                let mut next = 0;
+                for (first, seen) in &finished {
+                    assert_eq!(*first, next, "{tile:?} {output_range:?}");
+                    next += seen.len() / width;
+                }
+                assert!(finished.len() > 1 && next == rows, "{tile:?} {output_range:?}: {next} rows");
+                assert_eq!(finished.into_iter().flat_map(|(_, seen)| seen).collect::<Vec<_>>(), whole);
+                assert!(whole.iter().zip(made).all(|(value, made)| value + 1.0 == *made));
+            };
+            let (y, finished) = product.forward_with(&x, &seeded(1), finish);
+            in_order(&product.forward(&x, &seeded(1)), width, &y, finished);
+            let g = uniform(rows * width, 10);
+            let (gradient, finished) = product.backward_with(&x, &g, &seeded(1), finish);
+            let whole = product.backward(&x, &g, &seeded(1));
+            assert_eq!(gradient.range, whole.range);
+            in_order(&whole.x, inputs, &gradient.x, finished);
+        }
+    }
+}
