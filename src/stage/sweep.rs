@@ -50,17 +50,24 @@ pub struct SweepRunner {
     created: String,
     /// The task and its digitally trained network, by base key.
     base: Option<(String, Shared)>,
-    /// Trained networks on that base, by training key.
-    trained: HashMap<String, FinetuneOutcome>,
-    /// Accuracy of that base in full precision.
+}
+
+/// What cells on one base share.
+struct Shared {
+    task: Task,
+    model: Arc<Model>,
+    /// Its accuracy in full precision.
     digital: Option<f64>,
+    /// Trained networks, by training key.
+    trained: HashMap<String, FinetuneOutcome>,
     /// What networks are worth without errors, by training key and chip.
     without_error: HashMap<String, WithoutError>,
 }
 
-struct Shared {
-    task: Task,
-    model: Arc<Model>,
+impl Shared {
+    fn new(task: Task, model: Arc<Model>) -> Self {
+        Self { task, model, digital: None, trained: HashMap::new(), without_error: HashMap::new() }
+    }
 }
 
 impl SweepRunner {
@@ -74,9 +81,6 @@ impl SweepRunner {
             folder: RunFolder::create(folder)?,
             created: created.to_owned(),
             base: None,
-            trained: HashMap::new(),
-            digital: None,
-            without_error: HashMap::new(),
         })
     }
 
@@ -88,14 +92,11 @@ impl SweepRunner {
         let started = Instant::now();
         let config = resolve(planned.config.clone(), &self.path)?;
         if self.base.as_ref().is_none_or(|(key, _)| *key != planned.base_key) {
-            self.trained.clear();
-            self.without_error.clear();
-            self.digital = None;
             self.base = None;
             let shared = self.shared(&config, &planned.base_key, observer)?;
             self.base = Some((planned.base_key.clone(), shared));
         }
-        let Some((_, shared)) = &self.base else { return Err(Error::Interrupted) };
+        let Some((_, shared)) = &mut self.base else { return Err(Error::Interrupted) };
         let mut context =
             Context { config: &config, folder: &mut self.folder, created: self.created.clone(), observer };
         // Fine-tuning may augment otherwise than the cell before.
@@ -103,12 +104,12 @@ impl SweepRunner {
         let base = Base::laid_out(&shared.model, config.mapping)?;
         let trained_for = chip(&config, planned.train_sigma.unwrap_or(Percent(0.0)))?;
         let training = planned.training_key.clone().unwrap_or_default();
-        let outcome = match self.trained.get(&training).filter(|_| !training.is_empty()) {
+        let outcome = match shared.trained.get(&training).filter(|_| !training.is_empty()) {
             Some(outcome) => outcome.clone(),
             None => {
                 let outcome = adapt(&mut context, &task, &base, &trained_for, None)?;
                 if !training.is_empty() {
-                    self.trained.insert(training.clone(), outcome.clone());
+                    shared.trained.insert(training.clone(), outcome.clone());
                 }
                 outcome
             }
@@ -129,22 +130,22 @@ impl SweepRunner {
         let seed = context.seed(Purpose::Evaluate);
         // The same for every σ of a network that was not trained for one.
         let quiet = format!("{training} {:?}", ChipModel { error: None, ..on.clone() });
-        let without = match self.without_error.get(&quiet) {
+        let without = match shared.without_error.get(&quiet) {
             Some(without) => *without,
             None => {
                 let without = evaluate_without_error(&subject, trial, &on, &mut *context.observer)?;
-                *self.without_error.entry(quiet).or_insert(without)
+                *shared.without_error.entry(quiet).or_insert(without)
             }
         };
         let counts = [planned.draws, planned.chips];
         let [fresh, frozen] =
             evaluate_under_error(&subject, trial, &on, counts, seed, &mut *context.observer)?;
         let quantised = without.quantised.fraction();
-        let digital = match self.digital {
+        let digital = match shared.digital {
             Some(digital) => digital,
             None => {
                 let base = Subject::new(Arc::clone(&shared.model), AdapterUse::None);
-                *self.digital.insert(evaluate(&base, trial, None, seed)?.fraction())
+                *shared.digital.insert(evaluate(&base, trial, None, seed)?.fraction())
             }
         };
         // Without an error every draw is the quantised network.
@@ -182,7 +183,7 @@ impl SweepRunner {
         let task = Task::load(&mut context)?;
         if path.exists() {
             let model = read_model(&path, &ImportOptions::default())?.model;
-            return Ok(Shared { task, model: Arc::new(model) });
+            return Ok(Shared::new(task, Arc::new(model)));
         }
         let model = task.trained(&mut context)?;
         // A network that was brought as it is needs no copy.
@@ -201,7 +202,7 @@ impl SweepRunner {
             };
             write_model(&model, &path, &ModelMetadata::base(provenance))?;
         }
-        Ok(Shared { task, model })
+        Ok(Shared::new(task, model))
     }
 }
 
