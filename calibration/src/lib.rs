@@ -4,6 +4,7 @@
 //! [`Calibration`] is what a first calibration learned; [`calibrate`] learns it.
 
 mod calibration;
+pub mod characterise;
 mod coherent;
 mod encoding;
 mod error_model;

@@ -1,0 +1,159 @@
+//! The connected processor with its journal: a question is put to the chip once, however often it is asked.
+
+use std::{collections::HashSet, time::Duration};
+
+use alora_drivers::{ActuatorFrame, BackendError, Descriptor, InputBatch, PhotonicBackend, Readout};
+
+use super::{
+    error::CharacteriseError,
+    journal::{Entry, Journal},
+};
+use crate::observer::{Event, Observer};
+
+/// A series of settings and the input vectors sent at each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// Name for the operator and for the file of its readings, unique in a characterisation: `[a-z0-9-]+`.
+    pub name: String,
+    /// Actuator codes of each point.
+    pub frames: Vec<ActuatorFrame>,
+    /// Input vectors: one batch for all points, or one a point; all of one shape.
+    pub inputs: Vec<InputBatch>,
+    /// Times each input vector is sent.
+    pub repeats: usize,
+}
+
+impl Question {
+    /// The input vectors of point `point`.
+    #[must_use]
+    pub fn inputs_of(&self, point: usize) -> &InputBatch {
+        if self.inputs.len() == 1 { &self.inputs[0] } else { &self.inputs[point] }
+    }
+}
+
+/// Who answers: a connected processor, or nobody (a journal alone is replayed).
+pub enum Source<'a> {
+    /// A connected processor.
+    Live(&'a mut dyn PhotonicBackend),
+    /// Only what was measured before.
+    Replay,
+}
+
+/// The processor as a characterisation sees it.
+pub struct Bench<'a> {
+    source: Source<'a>,
+    journal: &'a mut Journal,
+    observer: &'a mut dyn Observer,
+    descriptor: Descriptor,
+    asked: HashSet<String>,
+    vectors: u64,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench on `journal`. What the journal holds already is not measured again.
+    ///
+    /// # Errors
+    /// A journal of another processor.
+    pub fn new(
+        source: Source<'a>,
+        journal: &'a mut Journal,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, CharacteriseError> {
+        if let Source::Live(backend) = &source {
+            journal.belongs_to(backend.descriptor())?;
+        }
+        let descriptor = journal.descriptor().clone();
+        let last = Duration::ZERO;
+        Ok(Self {
+            source,
+            journal,
+            observer,
+            descriptor,
+            asked: HashSet::new(),
+            vectors: 0,
+            first: None,
+            last,
+        })
+    }
+
+    /// What the processor is.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Tells the operator of progress or of a finding.
+    pub fn tell(&mut self, event: Event) {
+        self.observer.on(event);
+    }
+
+    /// Input vectors of all questions so far, repeats counted.
+    #[must_use]
+    pub fn vectors(&self) -> u64 {
+        self.vectors
+    }
+
+    /// Time of the processor's clock from the first reading to the last.
+    #[must_use]
+    pub fn bench_time(&self) -> Duration {
+        self.last.saturating_sub(self.first.unwrap_or(self.last))
+    }
+
+    /// The readings of every point, from the journal where it has them, else from the chip.
+    ///
+    /// Points are written to the journal when the question ends, also when it ends early.
+    ///
+    /// # Errors
+    /// A driver error, the operator's wish to stop, a journal that was made with other questions, or one that is
+    /// replayed and has no answer.
+    pub async fn ask(&mut self, question: Question) -> Result<Vec<Readout>, CharacteriseError> {
+        if !self.asked.insert(question.name.clone()) {
+            return Err(CharacteriseError::AskedTwice { question: question.name });
+        }
+        let mut entry = self.journal.entry(&question)?;
+        let known = entry.readings.len();
+        let outcome =
+            if known < question.frames.len() { self.measure(&question, &mut entry).await } else { Ok(()) };
+        if entry.readings.len() > known {
+            self.journal.write(&question, &entry)?;
+        }
+        outcome?;
+        for readout in &entry.readings {
+            self.count(readout);
+        }
+        Ok(entry.readings)
+    }
+
+    async fn measure(&mut self, question: &Question, entry: &mut Entry) -> Result<(), CharacteriseError> {
+        let Source::Live(backend) = &mut self.source else {
+            return Err(CharacteriseError::NotMeasured { question: question.name.clone() });
+        };
+        let failed = |point: usize, source: BackendError| CharacteriseError::Backend {
+            question: question.name.clone(),
+            point,
+            points: question.frames.len(),
+            source,
+        };
+        for point in entry.readings.len()..question.frames.len() {
+            if self.observer.interrupted() {
+                return Err(CharacteriseError::Interrupted { question: question.name.clone(), point });
+            }
+            let _ = backend.apply(&question.frames[point]).await.map_err(|error| failed(point, error))?;
+            let readout = backend
+                .execute(question.inputs_of(point), question.repeats)
+                .await
+                .map_err(|error| failed(point, error))?;
+            entry.readings.push(readout);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, readout: &Readout) {
+        let (repeats, frames, _) = readout.counts.dim();
+        self.vectors += (repeats * frames) as u64;
+        self.first.get_or_insert(readout.taken_at.0);
+        self.last = self.last.max(readout.taken_at.0);
+    }
+}

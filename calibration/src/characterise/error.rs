@@ -1,0 +1,67 @@
+//! Why a characterisation stops.
+
+use std::path::PathBuf;
+
+use alora_drivers::{BackendError, ProcessorId};
+
+use crate::store::StoreError;
+
+/// A characterisation that did not reach its end. What was measured is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum CharacteriseError {
+    /// The journal is of another processor.
+    #[error(
+        "the readings are of processor {journal}, but {connected} is connected; connect that one, or begin a new run"
+    )]
+    OtherProcessor {
+        /// Processor in the journal.
+        journal: ProcessorId,
+        /// Processor that answered.
+        connected: ProcessorId,
+    },
+    /// The journal was made with another plan.
+    #[error(
+        "{} answers another question than this configuration asks; resume with the configuration of that run, or begin a new run",
+        path.display()
+    )]
+    OtherQuestion {
+        /// File.
+        path: PathBuf,
+    },
+    /// Two questions of one name.
+    #[error("the question `{question}` is asked twice; this is a defect of alora, please report it")]
+    AskedTwice {
+        /// Name.
+        question: String,
+    },
+    /// A replay came to a question that was never measured.
+    #[error("`{question}` was not measured to its end; finish the run with `alora characterize --resume`")]
+    NotMeasured {
+        /// Name.
+        question: String,
+    },
+    /// The driver failed.
+    #[error("measuring stopped in `{question}` at point {point} of {points}; what was measured is kept")]
+    Backend {
+        /// Name.
+        question: String,
+        /// Point, counted from 0.
+        point: usize,
+        /// Points of the question.
+        points: usize,
+        /// What the driver said.
+        #[source]
+        source: BackendError,
+    },
+    /// The operator wants to stop.
+    #[error("interrupted in `{question}` at point {point}; what was measured is kept, go on with --resume")]
+    Interrupted {
+        /// Name.
+        question: String,
+        /// Point, counted from 0.
+        point: usize,
+    },
+    /// Files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
