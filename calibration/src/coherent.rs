@@ -6,6 +6,7 @@
 
 mod bench;
 mod calibrate;
+mod characterise;
 mod conjugate;
 mod encode;
 mod error;
@@ -15,6 +16,7 @@ mod questions;
 mod receiver;
 mod sinusoid;
 mod sweep;
+mod twin;
 
 use alora_drivers::{Code, Detection, Readout, datasheet::CoherentDataSheet};
 use ndarray::{Array3, ArrayView2};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alora_drivers::{BackendError, ProcessorId};
 
-use crate::store::StoreError;
+use crate::{coherent::CoherentError, store::StoreError};
 
 /// A characterisation that did not reach its end. What was measured is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,14 @@ pub enum CharacteriseError {
         /// Point, counted from 0.
         point: usize,
     },
+    /// A coherent processor with another receiver.
+    #[error(
+        "a coherent processor is characterised by both quadratures of its outputs and their reference, but this one reports one quadrature; calibrate it from its data sheet with `alora calibrate`"
+    )]
+    Detection,
+    /// The coherent processor cannot be characterised as it is.
+    #[error(transparent)]
+    Coherent(#[from] CoherentError),
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -12,7 +12,7 @@ mod receiver;
 mod spec;
 mod truth;
 
-use std::time::Duration;
+use std::{f64::consts::PI, time::Duration};
 
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
@@ -115,11 +115,15 @@ impl CoherentMock {
                 *held = code;
             }
         }
-        let driven: Vec<f64> = codes
+        let mut driven: Vec<f64> = codes
             .iter()
-            .zip(&self.truth.gamma)
-            .map(|(&code, gamma)| gamma * (volt * f64::from(code)).powi(2))
+            .zip(self.truth.gamma.iter().zip(&self.truth.quartic))
+            .map(|(&code, (gamma, quartic))| {
+                let phase = gamma * (volt * f64::from(code)).powi(2);
+                phase * (1.0 + quartic * phase / PI)
+            })
             .collect();
+        self.truth.stuck.iter().for_each(|&shifter| driven[shifter] = 0.0);
         let mut phases: Vec<f64> = (0..driven.len())
             .map(|k| {
                 self.truth.phase_at_zero[k]

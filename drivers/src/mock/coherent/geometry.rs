@@ -1,5 +1,7 @@
 //! Where the elements of the simulated chip sit: light path and heater neighbours.
 
+use std::collections::HashSet;
+
 /// One interferometer of the light path, in propagation order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interferometer {
@@ -59,6 +61,23 @@ pub(super) fn neighbours(modes: usize) -> Vec<(usize, usize)> {
                     pairs.push((left, right));
                     pairs.push((right, left));
                 }
+            }
+        }
+    }
+    pairs
+}
+
+/// Ordered pairs `(victim, aggressor)` of heaters within two columns of shifters and two modes of each other that are
+/// no [`neighbours`].
+pub(super) fn second_neighbours(modes: usize) -> Vec<(usize, usize)> {
+    let places = places(modes);
+    let first: HashSet<(usize, usize)> = neighbours(modes).into_iter().collect();
+    let near = |a: Place, b: Place| a.column.abs_diff(b.column) <= 2 && a.mode.abs_diff(b.mode) <= 2;
+    let mut pairs = Vec::new();
+    for (victim, &place) in places.iter().enumerate() {
+        for (aggressor, &other) in places.iter().enumerate() {
+            if victim != aggressor && near(place, other) && !first.contains(&(victim, aggressor)) {
+                pairs.push((victim, aggressor));
             }
         }
     }

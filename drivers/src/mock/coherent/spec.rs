@@ -99,8 +99,14 @@ impl CoherentSpec {
             ("shot_us", self.shot_us as f64, 1.0, 1e9),
             ("physics.splitter", p.splitter, 0.0, 0.3),
             ("physics.static_phase", p.static_phase, 0.0, std::f64::consts::PI),
+            ("physics.static_phase_range", p.static_phase_range, 0.0, std::f64::consts::TAU),
             ("physics.v_pi_spread", p.v_pi_spread, 0.0, 0.2),
+            ("physics.quartic", p.quartic, 0.0, 0.1),
+            ("physics.quartic_spread", p.quartic_spread, 0.0, 1.0),
             ("physics.crosstalk", p.crosstalk, 0.0, 0.1),
+            ("physics.second_crosstalk", p.second_crosstalk, 0.0, 0.1),
+            ("physics.stuck_fraction", p.stuck_fraction, 0.0, 1.0),
+            ("physics.weak_fraction", p.weak_fraction, 0.0, 1.0),
             ("physics.loss_db", p.loss_db, 0.0, 3.0),
             ("physics.loss_spread_db", p.loss_spread_db, 0.0, 1.0),
             ("physics.repeatability", p.repeatability, 0.0, 0.3),
@@ -133,12 +139,27 @@ pub struct CoherentPhysics {
     pub splitter: f64,
     /// Standard deviation of each phase at 0 V from the data sheet, in radians, 0 to π.
     pub static_phase: f64,
+    /// Width of a uniform distribution of each phase at 0 V, added to the above, in radians, 0 to 2π: a chip from
+    /// the foundry has 2π.
+    pub static_phase_range: f64,
     /// Relative standard deviation of each Vπ, 0 to 0.2.
     pub v_pi_spread: f64,
+    /// Departure of the heaters from their V² law by a V⁴ term, relative at a phase of π, 0 to 0.1: a shifter that
+    /// should give `d` gives `d (1 + q d / π)`.
+    pub quartic: f64,
+    /// Relative standard deviation of `q` over the shifters, 0 to 1.
+    pub quartic_spread: f64,
     /// Phase at a neighbour per phase of the driven shifter (thermal, in the power domain), 0 to 0.1.
     /// Neighbours: the next shifters up and down in the same column, and those at most one mode away in the
     /// adjacent columns. Each pair has its own coefficient, uniform in 0.5 to 1.5 times this number.
     pub crosstalk: f64,
+    /// The same from the second ring of neighbours: all within two columns of shifters and two modes that are not
+    /// neighbours already, 0 to 0.1.
+    pub second_crosstalk: f64,
+    /// Share of the shifters whose heater is open: they stay at their phase at 0 V. 0 to 1.
+    pub stuck_fraction: f64,
+    /// Share of the shifters whose heater is weak: a tenth to a half of the phase of a sound one. 0 to 1.
+    pub weak_fraction: f64,
     /// Insertion loss of each interferometer in dB, 0 to 3. The edge waveguides of a mesh bypass without loss.
     pub loss_db: f64,
     /// Standard deviation of that loss in dB, 0 to 1.
@@ -176,8 +197,14 @@ impl CoherentPhysics {
     pub const IDEAL: Self = Self {
         splitter: 0.0,
         static_phase: 0.0,
+        static_phase_range: 0.0,
         v_pi_spread: 0.0,
+        quartic: 0.0,
+        quartic_spread: 0.0,
         crosstalk: 0.0,
+        second_crosstalk: 0.0,
+        stuck_fraction: 0.0,
+        weak_fraction: 0.0,
         loss_db: 0.0,
         loss_spread_db: 0.0,
         repeatability: 0.0,

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{
-    geometry::{light_path, neighbours},
-    spec::{CoherentDetection, CoherentSpec},
+    geometry::{light_path, neighbours, second_neighbours},
+    spec::{CoherentDetection, CoherentPhysics, CoherentSpec},
 };
 
 /// One coefficient of thermal crosstalk: phase at `victim` per phase of `aggressor`.
@@ -26,6 +26,12 @@ pub(super) struct Truth {
     pub(super) phase_at_zero: Vec<f64>,
     /// `π / Vπ²` of each shifter, radians per square volt.
     pub(super) gamma: Vec<f64>,
+    /// Relative V⁴ term at a phase of π of each shifter.
+    pub(super) quartic: Vec<f64>,
+    /// Shifters whose heater is open, in frame order.
+    pub(super) stuck: Vec<usize>,
+    /// Shifters whose heater is weak, in frame order; `gamma` and `quartic` have it already.
+    pub(super) weak: Vec<usize>,
     /// Phase change per kelvin of each shifter.
     pub(super) phase_per_kelvin: Vec<f64>,
     /// Angles (α, β) by which the two splitters of each interferometer miss π/4.
@@ -66,31 +72,46 @@ impl Truth {
             CoherentDetection::Iq => 2 * modes + 2,
         };
         let mut lo = stream(seed, 10);
-        let mut thermal = stream(seed, 11);
+        let mut uniform = stream(seed, 12);
+        let condition = conditions(physics, seed, shifters);
+        let weakness = |condition: &Condition| match condition {
+            Condition::Weak(share) => *share,
+            Condition::Sound | Condition::Stuck => 1.0,
+        };
+        let those = |wanted: fn(&Condition) -> bool| -> Vec<usize> {
+            condition.iter().enumerate().filter(|(_, c)| wanted(c)).map(|(shifter, _)| shifter).collect()
+        };
         Self {
-            phase_at_zero: spread(0, shifters, physics.static_phase),
+            phase_at_zero: spread(0, shifters, physics.static_phase)
+                .into_iter()
+                .map(|phase| match physics.static_phase_range {
+                    0.0 => phase,
+                    range => phase + uniform.random_range(0.0..range),
+                })
+                .collect(),
             gamma: spread(1, shifters, physics.v_pi_spread)
                 .into_iter()
-                .map(|error| gamma0 / ((1.0 + error) * (1.0 + error)))
+                .zip(&condition)
+                .map(|(error, condition)| gamma0 * weakness(condition) / ((1.0 + error) * (1.0 + error)))
                 .collect(),
+            quartic: spread(13, shifters, physics.quartic_spread)
+                .into_iter()
+                .zip(&condition)
+                .map(|(error, condition)| physics.quartic * (1.0 + error) / weakness(condition))
+                .collect(),
+            stuck: those(|condition| matches!(condition, Condition::Stuck)),
+            weak: those(|condition| matches!(condition, Condition::Weak(_))),
             phase_per_kelvin: spread(2, shifters, physics.phase_per_kelvin),
             splitters: pairs(3, path.len(), physics.splitter, physics.splitter),
             transmission: spread(4, path.len(), physics.loss_spread_db)
                 .into_iter()
                 .map(|error| 10f64.powf(-(physics.loss_db + error).max(0.0) / 20.0))
                 .collect(),
-            crosstalk: if physics.crosstalk == 0.0 {
-                Vec::new()
-            } else {
-                neighbours(modes)
-                    .into_iter()
-                    .map(|(victim, aggressor)| Crosstalk {
-                        victim,
-                        aggressor,
-                        coefficient: physics.crosstalk * thermal.random_range(0.5..1.5),
-                    })
-                    .collect()
-            },
+            crosstalk: [
+                crosstalk(neighbours(modes), physics.crosstalk, stream(seed, 11)),
+                crosstalk(second_neighbours(modes), physics.second_crosstalk, stream(seed, 14)),
+            ]
+            .concat(),
             input_gain: spread(5, modes, physics.input_gain_spread).into_iter().map(|e| 1.0 + e).collect(),
             output_gain: spread(6, modes + 1, physics.gain_spread).into_iter().map(|e| 1.0 + e).collect(),
             dark: spread(7, channels, physics.dark),
@@ -104,6 +125,45 @@ impl Truth {
             },
         }
     }
+}
+
+/// Coefficients of `pairs`, uniform in 0.5 to 1.5 times `mean`.
+fn crosstalk(pairs: Vec<(usize, usize)>, mean: f64, mut rng: ChaCha8Rng) -> Vec<Crosstalk> {
+    if mean == 0.0 {
+        return Vec::new();
+    }
+    (pairs.into_iter())
+        .map(|(victim, aggressor)| Crosstalk {
+            victim,
+            aggressor,
+            coefficient: mean * rng.random_range(0.5..1.5),
+        })
+        .collect()
+}
+
+/// State of a heater.
+enum Condition {
+    Sound,
+    /// Open: no phase.
+    Stuck,
+    /// So much of the phase of a sound one.
+    Weak(f64),
+}
+
+fn conditions(physics: &CoherentPhysics, seed: u64, shifters: usize) -> Vec<Condition> {
+    let mut rng = stream(seed, 15);
+    (0..shifters)
+        .map(|_| {
+            let (lot, share) = (rng.random::<f64>(), rng.random_range(0.1..0.5));
+            if lot < physics.stuck_fraction {
+                Condition::Stuck
+            } else if lot < physics.stuck_fraction + physics.weak_fraction {
+                Condition::Weak(share)
+            } else {
+                Condition::Sound
+            }
+        })
+        .collect()
 }
 
 /// Random stream `source` of chip `seed`.

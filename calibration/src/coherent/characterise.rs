@@ -1,0 +1,248 @@
+//! Characterisation of a coherent processor from its outputs alone.
+//!
+//! Dark; attenuators found and opened; every other shifter swept, column by column; the interior from the sweeps
+//! ([`recursion`]); then the whole twin at once, to fields at random settings.
+
+mod prior;
+mod probe;
+mod recursion;
+mod start;
+mod sweep;
+
+use alora_drivers::{
+    ActuatorFrame, ActuatorLayout, Code, Detection, InputBatch, datasheet::CoherentDataSheet,
+};
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    prior::Beliefs,
+    probe::{Front, orthogonal},
+    start::Start,
+};
+use super::{
+    CoherentError,
+    twin::{Fit, Fitted, Layout, Noise, Setting, Twin},
+};
+use crate::{
+    characterise::{Bench, CharacteriseError, Question},
+    observer::Event,
+};
+
+/// How much to measure of a coherent processor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoherentPlan {
+    /// Points of each column sweep beyond twice the shifters swept.
+    pub sweep_points: usize,
+    /// Random settings of the global refinement; 0: by the size of the processor.
+    pub settings: usize,
+    /// Amplitude of the probe vectors, fraction of a fully driven input.
+    pub amplitude: f64,
+    /// Seed of all random settings and vectors.
+    pub seed: u64,
+}
+
+impl Default for CoherentPlan {
+    fn default() -> Self {
+        Self { sweep_points: 20, settings: 0, amplitude: 0.45, seed: 1 }
+    }
+}
+
+/// Shots averaged for the dark offsets.
+const DARK_SHOTS: usize = 256;
+/// Settings of one question of the global refinement.
+const BLOCK: usize = 64;
+/// Random settings reach this share beyond a full turn.
+const BEYOND: f64 = 1.15;
+/// Uncertainty of the oscillator's phase by one reading of the reference, radians: its noise, offset and balance.
+const REFERENCE: f64 = 0.01;
+
+/// A characterisation in progress.
+struct Work<'a, 'b> {
+    bench: &'a mut Bench<'b>,
+    plan: &'a CoherentPlan,
+    layout: Layout,
+    front: Front,
+    rng: ChaCha8Rng,
+}
+
+impl Work<'_, '_> {
+    /// Codes of random phases over a turn and a little more.
+    fn random_codes(&mut self) -> Vec<Code> {
+        (0..self.layout.shifters())
+            .map(|shifter| {
+                let most = (BEYOND * std::f64::consts::TAU).min(self.front.most(shifter));
+                let drive = self.rng.random_range(0.0..most);
+                self.front.code(shifter, drive)
+            })
+            .collect()
+    }
+
+    fn vectors(&mut self) -> InputBatch {
+        self.front.inputs(&orthogonal(self.front.modes, self.plan.amplitude, &mut self.rng))
+    }
+
+    async fn dark(&mut self) -> Result<(), CharacteriseError> {
+        let width = self.bench.descriptor().input_width();
+        let question = Question {
+            name: "dark".to_owned(),
+            frames: vec![ActuatorFrame::zeros(self.layout.shifters())],
+            inputs: vec![InputBatch(Array2::zeros((1, width)))],
+            repeats: DARK_SHOTS,
+        };
+        for readout in self.bench.ask(question).await? {
+            let mut dark = super::receiver::mean_counts(readout.counts.view());
+            // The reference is lit even now; its own offset is not seen apart from it.
+            dark[2 * self.front.modes..].fill(0.0);
+            self.front.dark = dark;
+        }
+        Ok(())
+    }
+
+    /// Measures `count` random settings.
+    async fn settings(&mut self, count: usize) -> Result<Vec<Setting>, CharacteriseError> {
+        let mut settings = Vec::with_capacity(count);
+        self.bench.tell(Event::Started { stage: "random settings", steps: count.div_ceil(BLOCK) as u64 });
+        for block in 0..count.div_ceil(BLOCK) {
+            let points = BLOCK.min(count - block * BLOCK);
+            let frames: Vec<_> = (0..points).map(|_| ActuatorFrame(self.random_codes())).collect();
+            let inputs: Vec<_> = (0..points).map(|_| self.vectors()).collect();
+            let question = Question { name: format!("settings-{block:03}"), frames, inputs, repeats: 1 };
+            let readings = self.bench.ask(question.clone()).await?;
+            settings.extend(readings.iter().enumerate().map(|(k, readout)| {
+                self.front.setting(&question.frames[k].0, question.inputs_of(k), readout)
+            }));
+            self.bench.tell(Event::Step);
+        }
+        self.bench.tell(Event::Finished);
+        Ok(settings)
+    }
+}
+
+/// Random settings of the global refinement by the size of the processor.
+fn settings_for(modes: usize) -> usize {
+    match modes {
+        0..=4 => 800,
+        5..=8 => 1400,
+        _ => 1600,
+    }
+}
+
+pub(crate) async fn characterise(
+    bench: &mut Bench<'_>,
+    sheet: &CoherentDataSheet,
+    plan: &CoherentPlan,
+) -> Result<Fitted, CharacteriseError> {
+    let descriptor = bench.descriptor().clone();
+    let ActuatorLayout::ClementsSvd { modes } = descriptor.layout else {
+        return Err(CoherentError::Layout.into());
+    };
+    if descriptor.detection != Detection::Iq {
+        return Err(CharacteriseError::Detection);
+    }
+    let mut work = Work {
+        bench,
+        plan,
+        layout: Layout::new(modes),
+        front: Front::new(&descriptor, sheet),
+        rng: ChaCha8Rng::seed_from_u64(plan.seed),
+    };
+    work.dark().await?;
+    let start = Start::find(&mut work, sheet).await?;
+    let count = if plan.settings > 0 { plan.settings } else { settings_for(modes) };
+    let settings = work.settings(count).await?;
+    Ok(refine(&work.layout, start.twin, &settings, sheet, work.front.count))
+}
+
+/// The global refinement, from few parameters and settings to all of them.
+fn refine(
+    layout: &Layout,
+    start: Twin,
+    settings: &[Setting],
+    sheet: &CoherentDataSheet,
+    count: f64,
+) -> Fitted {
+    let noise = Noise { quadrature: count / 12f64.sqrt(), oscillator: REFERENCE };
+    let mut beliefs = Beliefs::new(layout, sheet);
+    let first = settings.len().min(8 * layout.modes().max(8));
+    let prior = beliefs.of_phases(&start);
+    let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
+    say("rough", &rough);
+    let prior = beliefs.of_all(&rough.twin);
+    let more = settings.len().min(4 * first);
+    let better =
+        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
+    say("better", &better);
+    beliefs.learn(layout, &better.twin);
+    let prior = beliefs.of_all(&better.twin);
+    let fitted = Fit { layout, settings, noise, prior: &prior, rounds: 12 }.run(&better.twin);
+    say("all", &fitted);
+    beliefs.learn(layout, &fitted.twin);
+    let prior = beliefs.of_all(&fitted.twin);
+    let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
+    say("last", &last);
+    last
+}
+
+#[cfg(test)]
+mod trial {
+    #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+    use alora_drivers::{
+        DataSheet,
+        mock::{Script, Spec},
+    };
+
+    use super::*;
+    use crate::{
+        characterise::{Journal, Source},
+        observer::Silent,
+    };
+
+    #[tokio::test]
+    #[ignore]
+    async fn trial() {
+        let size: usize = std::env::var("N").map_or(4, |n| n.parse().unwrap());
+        let chips: u64 = std::env::var("CHIPS").map_or(2, |n| n.parse().unwrap());
+        for seed in 1..=chips {
+            let Some(Spec::Coherent(mut spec)) =
+                Spec::preset(&format!("factory-fresh-coherent-{size}x{size}"))
+            else {
+                panic!()
+            };
+            spec.physics.stuck_fraction = 0.0;
+            spec.physics.weak_fraction = 0.0;
+            if std::env::var("EASY").is_ok() {
+                spec.physics.quartic = 0.0;
+                spec.physics.second_crosstalk = 0.0;
+                spec.physics.iq_gain = 0.0;
+                spec.physics.iq_phase = 0.0;
+            }
+            let DataSheet::Coherent(sheet) = Spec::Coherent(spec.clone()).data_sheet() else { panic!() };
+            let mut backend = Spec::Coherent(spec).connect(seed, Script::default());
+            let mut journal = Journal::in_memory(backend.descriptor().clone());
+            let mut silent = Silent;
+            let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
+            let mut plan = CoherentPlan::default();
+            if let Ok(k) = std::env::var("K") {
+                plan.settings = k.parse().unwrap();
+            }
+            let started = std::time::Instant::now();
+            let fitted = characterise(&mut bench, &sheet, &plan).await.unwrap();
+            eprintln!(
+                "chip {seed}: rms {:.5} rounds {} vectors {} bench {:?} compute {:?}",
+                fitted.rms,
+                fitted.rounds,
+                bench.vectors(),
+                bench.bench_time(),
+                started.elapsed()
+            );
+        }
+    }
+}
+
+fn say(what: &str, f: &Fitted) {
+    eprintln!("  {what}: rms {:.5} rounds {} steps {}", f.rms, f.rounds, f.steps);
+}

@@ -1,0 +1,130 @@
+//! What is believed of a chip before it is measured, and what the chip itself teaches of its kind.
+
+use alora_drivers::datasheet::CoherentDataSheet;
+
+use crate::coherent::twin::{Layout, Prior, Ring, Twin};
+
+/// Mean and standard deviation of one kind of parameter over the chip.
+#[derive(Clone, Copy, Debug)]
+struct Belief {
+    mean: f64,
+    sd: f64,
+}
+
+/// Beliefs by kind.
+#[derive(Clone, Debug)]
+pub(super) struct Beliefs {
+    rings: Vec<Ring>,
+    slope: Belief,
+    quartic: Belief,
+    first: Belief,
+    second: Belief,
+    splitter: Belief,
+    loss: Belief,
+    input: Belief,
+    output: Belief,
+    hybrid: Belief,
+    offset: Belief,
+}
+
+/// Phases stay within so much of where they were found: only the gauge depends on it.
+const PHASE_SD: f64 = 1.0;
+
+impl Beliefs {
+    /// Tolerances of a foundry: Vπ 7 %, splitters 30 mrad, crosstalk up to 2 %, heaters within 2 % of the V² law.
+    pub(super) fn new(layout: &Layout, sheet: &CoherentDataSheet) -> Self {
+        let belief = |mean, sd| Belief { mean, sd };
+        let nepers = std::f64::consts::LN_10 / 20.0;
+        Self {
+            rings: layout.pairs.iter().map(|pair| pair.ring).collect(),
+            slope: belief(0.0, 0.12),
+            quartic: belief(0.0, 0.01),
+            first: belief(0.005, 0.005),
+            second: belief(0.0, 0.001),
+            splitter: belief(0.0, 0.03),
+            loss: belief(-nepers * sheet.loss_db, nepers * (0.02 + 0.2 * sheet.loss_db)),
+            input: belief(0.0, 0.12),
+            output: belief(0.0, 0.15),
+            hybrid: belief(0.0, 0.015),
+            offset: belief(0.0, 1e-3),
+        }
+    }
+
+    /// Phases, slopes and gains around `start`; everything else held where it is believed to be.
+    pub(super) fn of_phases(&self, start: &Twin) -> Prior {
+        let mut prior = self.of_all(start);
+        let blocks = &start.blocks;
+        for held in [
+            &blocks.quartic,
+            &blocks.crosstalk,
+            &blocks.alpha,
+            &blocks.beta,
+            &blocks.loss,
+            &blocks.imbalance,
+            &blocks.skew,
+            &blocks.offset_i,
+            &blocks.offset_q,
+        ] {
+            prior.sd[held.clone()].fill(0.0);
+        }
+        prior
+    }
+
+    /// Everything free, phases around those of `start`.
+    pub(super) fn of_all(&self, start: &Twin) -> Prior {
+        let blocks = &start.blocks;
+        let mut prior = Prior { mean: vec![0.0; blocks.len()], sd: vec![0.0; blocks.len()] };
+        prior.mean[blocks.phase.clone()].copy_from_slice(start.of(|b| &b.phase));
+        prior.sd[blocks.phase.clone()].fill(PHASE_SD);
+        for (range, belief) in [
+            (&blocks.slope, self.slope),
+            (&blocks.quartic, self.quartic),
+            (&blocks.alpha, self.splitter),
+            (&blocks.beta, self.splitter),
+            (&blocks.loss, self.loss),
+            (&blocks.input, self.input),
+            (&blocks.output, self.output),
+            (&blocks.imbalance, self.hybrid),
+            (&blocks.skew, self.hybrid),
+            (&blocks.offset_i, self.offset),
+            (&blocks.offset_q, self.offset),
+        ] {
+            prior.mean[range.clone()].fill(belief.mean);
+            prior.sd[range.clone()].fill(belief.sd);
+        }
+        for (index, ring) in blocks.crosstalk.clone().zip(&self.rings) {
+            let belief = match ring {
+                Ring::First => self.first,
+                Ring::Second => self.second,
+            };
+            (prior.mean[index], prior.sd[index]) = (belief.mean, belief.sd);
+        }
+        prior
+    }
+
+    /// Means and spreads of the kinds with many members, as this chip shows them (empirical Bayes).
+    pub(super) fn learn(&mut self, layout: &Layout, twin: &Twin) {
+        let crosstalk = twin.of(|b| &b.crosstalk);
+        let of_ring = |wanted: Ring| -> Vec<f64> {
+            let pairs = layout.pairs.iter().zip(crosstalk);
+            pairs.filter(|(pair, _)| pair.ring == wanted).map(|(_, value)| *value).collect()
+        };
+        self.first = spread(&of_ring(Ring::First), 5e-4);
+        self.second = spread(&of_ring(Ring::Second), 2e-4);
+        self.quartic = spread(twin.of(|b| &b.quartic), 1e-3);
+        let splitters = [twin.of(|b| &b.alpha), twin.of(|b| &b.beta)].concat();
+        self.splitter = Belief { mean: 0.0, ..spread(&splitters, 5e-3) };
+    }
+}
+
+/// Mean and standard deviation, at least `least`, without the farthest tenth.
+fn spread(values: &[f64], least: f64) -> Belief {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let cut = sorted.len() / 20;
+    let core = &sorted[cut..sorted.len() - cut];
+    let mean = core.iter().sum::<f64>() / core.len().max(1) as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2).min(25.0 * least * least + 1e-2)).sum::<f64>()
+        / values.len().max(1) as f64;
+    Belief { mean, sd: variance.sqrt().max(least) }
+}
