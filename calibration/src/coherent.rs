@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod fit;
 mod model;
+mod program;
 mod questions;
 mod receiver;
 mod sinusoid;

@@ -188,60 +188,7 @@ fn refine(
 }
 
 #[cfg(test)]
-mod trial {
-    #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
-    use alora_drivers::{
-        DataSheet,
-        mock::{Script, Spec},
-    };
-
-    use super::*;
-    use crate::{
-        characterise::{Journal, Source},
-        observer::Silent,
-    };
-
-    #[tokio::test]
-    #[ignore]
-    async fn trial() {
-        let size: usize = std::env::var("N").map_or(4, |n| n.parse().unwrap());
-        let chips: u64 = std::env::var("CHIPS").map_or(2, |n| n.parse().unwrap());
-        for seed in 1..=chips {
-            let Some(Spec::Coherent(mut spec)) =
-                Spec::preset(&format!("factory-fresh-coherent-{size}x{size}"))
-            else {
-                panic!()
-            };
-            spec.physics.stuck_fraction = 0.0;
-            spec.physics.weak_fraction = 0.0;
-            if std::env::var("EASY").is_ok() {
-                spec.physics.quartic = 0.0;
-                spec.physics.second_crosstalk = 0.0;
-                spec.physics.iq_gain = 0.0;
-                spec.physics.iq_phase = 0.0;
-            }
-            let DataSheet::Coherent(sheet) = Spec::Coherent(spec.clone()).data_sheet() else { panic!() };
-            let mut backend = Spec::Coherent(spec).connect(seed, Script::default());
-            let mut journal = Journal::in_memory(backend.descriptor().clone());
-            let mut silent = Silent;
-            let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
-            let mut plan = CoherentPlan::default();
-            if let Ok(k) = std::env::var("K") {
-                plan.settings = k.parse().unwrap();
-            }
-            let started = std::time::Instant::now();
-            let fitted = characterise(&mut bench, &sheet, &plan).await.unwrap();
-            eprintln!(
-                "chip {seed}: rms {:.5} rounds {} vectors {} bench {:?} compute {:?}",
-                fitted.rms,
-                fitted.rounds,
-                bench.vectors(),
-                bench.bench_time(),
-                started.elapsed()
-            );
-        }
-    }
-}
+mod trial;
 
 fn say(what: &str, f: &Fitted) {
     eprintln!("  {what}: rms {:.5} rounds {} steps {}", f.rms, f.rounds, f.steps);

@@ -20,6 +20,6 @@ mod setting;
 
 pub(super) use fit::{Fit, Fitted, Prior};
 pub(super) use layout::{Layout, Ring};
-pub(super) use optics::{Chip, Fields};
+pub(super) use optics::{Chip, Fields, Part, Ways};
 pub(super) use parameters::Twin;
 pub(super) use setting::{Noise, Setting};

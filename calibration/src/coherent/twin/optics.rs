@@ -316,4 +316,95 @@ impl<'a> Chip<'a> {
             turn(a, inverse(phi));
         }
     }
+
+    /// What every shifter does to the transfer matrix: `∂M_ij/∂φ_k = i l_ki x_kj`, with `x_k` the fields at shifter `k` for light
+    /// in each input and `l_k` the way from it to each output.
+    pub(in crate::coherent) fn ways(&self) -> Ways {
+        let modes = self.layout.modes();
+        let size = 2 * modes;
+        let mut matrix = Fields::identity(modes);
+        let tape = self.record(&mut matrix);
+        let last = ROWS * self.layout.elements.len();
+        let shifters = self.layout.shifters();
+        let mut ways =
+            Ways { matrix, inward: Vec::with_capacity(shifters), outward: vec![Vec::new(); shifters] };
+        for shifter in 0..shifters {
+            let row = match shifter.checked_sub(size * modes) {
+                Some(mode) => last + mode,
+                None => ROWS * (shifter / 2) + usize::from(shifter % 2 == 0),
+            };
+            ways.inward.push(complex(&tape[row * size..(row + 1) * size], 1.0));
+        }
+        let mut back = Fields::identity(modes);
+        let inverse = |(c, s): (f64, f64)| (c, -s);
+        for mode in 0..modes {
+            let shifter = size * modes + mode;
+            ways.outward[shifter] = complex(back.row(mode), -1.0);
+            turn(back.row_mut(mode), inverse(self.turns[shifter]));
+        }
+        for (index, (&element, part)) in self.layout.elements.iter().zip(self.parts).enumerate().rev() {
+            let (a, b) = back.two(element);
+            if element.lower == modes {
+                b.fill(0.0);
+            }
+            split(a, b, inverse(part.second), part.transmission);
+            ways.outward[2 * index] = complex(a, -1.0);
+            turn(a, inverse(self.turns[2 * index]));
+            split(a, b, inverse(part.first), 1.0);
+            ways.outward[2 * index + 1] = complex(a, -1.0);
+            turn(a, inverse(self.turns[2 * index + 1]));
+        }
+        ways
+    }
+}
+
+/// See [`Chip::ways`].
+#[derive(Clone, Debug)]
+pub(in crate::coherent) struct Ways {
+    /// The transfer matrix, rows = outputs.
+    pub(in crate::coherent) matrix: Fields,
+    /// `x_k`, one entry an input.
+    pub(in crate::coherent) inward: Vec<Vec<Complex64>>,
+    /// `l_k`, one entry an output.
+    pub(in crate::coherent) outward: Vec<Vec<Complex64>>,
+}
+
+/// A row, its imaginary parts times `sign`.
+fn complex(row: &[f64], sign: f64) -> Vec<Complex64> {
+    let (re, im) = row.split_at(row.len() / 2);
+    re.iter().zip(im).map(|(&re, &im)| Complex64::new(re, sign * im)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ways_of_a_shifter_are_what_its_phase_does_to_the_matrix() {
+        let modes = 5;
+        let layout = Layout::new(modes);
+        let wave = |k: usize, step: f64| (k as f64 * step + 0.4).sin();
+        let parts: Vec<Part> =
+            (0..modes * modes).map(|k| Part::new(0.1 * wave(k, 1.3), 0.1 * wave(k, 2.1), -0.02)).collect();
+        let phases: Vec<f64> = (0..layout.shifters()).map(|k| 3.0 * wave(k, 1.7)).collect();
+        let ways = Chip::new(&layout, &parts, &phases).ways();
+        let h = 1e-6;
+        for k in 0..layout.shifters() {
+            let moved = |sign: f64| {
+                let mut phases = phases.clone();
+                phases[k] += sign * h;
+                let mut fields = Fields::identity(modes);
+                Chip::new(&layout, &parts, &phases).forward(&mut fields);
+                fields
+            };
+            let (ahead, behind) = (moved(1.0), moved(-1.0));
+            for i in 0..modes {
+                for j in 0..modes {
+                    let numeric = (ahead.at(i, j) - behind.at(i, j)) / (2.0 * h);
+                    let found = Complex64::i() * ways.outward[k][i] * ways.inward[k][j];
+                    assert!((numeric - found).norm() < 1e-8, "{k} {i} {j}: {numeric} against {found}");
+                }
+            }
+        }
+    }
 }
