@@ -7,9 +7,7 @@
 mod bench;
 mod error;
 mod journal;
-mod refine;
 
 pub use bench::{Bench, Question, Source};
 pub use error::CharacteriseError;
 pub use journal::Journal;
-pub use refine::Refine;

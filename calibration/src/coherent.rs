@@ -6,6 +6,7 @@
 
 mod bench;
 mod calibrate;
+mod characterisation;
 mod characterise;
 mod conjugate;
 mod encode;
@@ -33,6 +34,9 @@ use crate::{
 };
 
 pub(crate) use calibrate::calibrate;
+pub use characterisation::{CoherentCharacterisation, HeatPath, Learnt, ShifterDefect, ShifterFault};
+pub use characterise::CoherentPlan;
+pub(crate) use characterise::characterise;
 pub use error::CoherentError;
 
 /// What calibration learned of one coherent processor.

@@ -65,4 +65,11 @@ pub trait Encoding: Send + Sync {
     /// Values of a readout, `[repeats, vectors, outputs]`: dark removed, gains applied, passes joined, in units of
     /// weight × input.
     fn decode(&self, readout: &Readout, inputs: &EncodedInputs, output_scale: f64) -> Array3<f64>;
+
+    /// Codes near those of `encoded` that move the weights by `correction`, `rows × cols`, full scale = 1; `expected`
+    /// moves with them. What is smaller than the actuators resolve moves nothing. `None`: this encoding knows too little
+    /// of the chip for that.
+    fn refine(&self, _encoded: &Encoded, _correction: ArrayView2<'_, f64>) -> Option<Encoded> {
+        None
+    }
 }

@@ -23,7 +23,10 @@ mod store;
 mod weights;
 
 pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, calibrate};
-pub use coherent::{CoherentCalibration, CoherentError};
+pub use coherent::{
+    CoherentCalibration, CoherentCharacterisation, CoherentError, CoherentPlan, HeatPath, Learnt,
+    ShifterDefect, ShifterFault,
+};
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
 pub use error_model::{
     EMPIRICAL_RESIDUALS, ErrorLaw, ErrorModel, ErrorModelError, LawChoice, SigmaReference,

@@ -23,8 +23,8 @@ use self::{
     start::Start,
 };
 use super::{
-    CoherentError,
-    twin::{Fit, Fitted, Layout, Noise, Setting, Twin},
+    CoherentCharacterisation, CoherentError, Learnt,
+    twin::{Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
 };
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
@@ -135,7 +135,7 @@ pub(crate) async fn characterise(
     bench: &mut Bench<'_>,
     sheet: &CoherentDataSheet,
     plan: &CoherentPlan,
-) -> Result<Fitted, CharacteriseError> {
+) -> Result<CoherentCharacterisation, CharacteriseError> {
     let descriptor = bench.descriptor().clone();
     let ActuatorLayout::ClementsSvd { modes } = descriptor.layout else {
         return Err(CoherentError::Layout.into());
@@ -154,7 +154,41 @@ pub(crate) async fn characterise(
     let start = Start::find(&mut work, sheet).await?;
     let count = if plan.settings > 0 { plan.settings } else { settings_for(modes) };
     let settings = work.settings(count).await?;
-    Ok(refine(&work.layout, start.twin, &settings, sheet, work.front.count))
+    let (layout, front) = (&work.layout, &work.front);
+    let noise = Noise { quadrature: front.count / 12f64.sqrt(), oscillator: REFERENCE };
+    let mut beliefs = Beliefs::new(layout, sheet, start.defects.clone());
+    let (mut fitted, prior) = refine(layout, start.twin, &settings, noise, &mut beliefs);
+    let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
+    let sd = fit.uncertainty(&fitted.twin);
+    let blocks = fitted.twin.blocks.clone();
+    Gauge::new(layout).fix(&blocks, &mut fitted.twin.values);
+    let mut found = CoherentCharacterisation {
+        modes,
+        actuator_bits: descriptor.bits.actuator,
+        input_top: descriptor.input_range().1,
+        output_bits: descriptor.bits.output,
+        limits: descriptor.limits,
+        sheet: *sheet,
+        dark: front.dark.clone(),
+        defects: start.defects,
+        residual: fitted.rms,
+        expected_residual: noise.quadrature,
+        phase_at_zero: Learnt::default(),
+        slope: Learnt::default(),
+        quartic: Learnt::default(),
+        alpha: Learnt::default(),
+        beta: Learnt::default(),
+        log_transmission: Learnt::default(),
+        log_input: Learnt::default(),
+        log_output: Learnt::default(),
+        imbalance: Learnt::default(),
+        skew: Learnt::default(),
+        offset_i: Learnt::default(),
+        offset_q: Learnt::default(),
+        crosstalk: Vec::new(),
+    };
+    found.fill(layout, &fitted.twin, &sd);
+    Ok(found)
 }
 
 /// The global refinement, from few parameters and settings to all of them.
@@ -162,11 +196,9 @@ fn refine(
     layout: &Layout,
     start: Twin,
     settings: &[Setting],
-    sheet: &CoherentDataSheet,
-    count: f64,
-) -> Fitted {
-    let noise = Noise { quadrature: count / 12f64.sqrt(), oscillator: REFERENCE };
-    let mut beliefs = Beliefs::new(layout, sheet);
+    noise: Noise,
+    beliefs: &mut Beliefs,
+) -> (Fitted, Prior) {
     let first = settings.len().min(8 * layout.modes().max(8));
     let prior = beliefs.of_phases(&start);
     let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
@@ -184,7 +216,7 @@ fn refine(
     let prior = beliefs.of_all(&fitted.twin);
     let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
     say("last", &last);
-    last
+    (last, prior)
 }
 
 #[cfg(test)]

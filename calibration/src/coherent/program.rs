@@ -99,7 +99,7 @@ impl Programmer {
         Array2::from_shape_fn((self.modes(), self.modes()), |(i, j)| fields.at(i, j) * self.input[j])
     }
 
-    fn expected(&self, codes: &[Code]) -> Array2<f64> {
+    pub(super) fn expected(&self, codes: &[Code]) -> Array2<f64> {
         self.matrix(&self.drives(codes)).mapv(|entry| entry.re)
     }
 
@@ -218,11 +218,10 @@ impl Programmer {
         if slope <= -0.99 {
             return 0.0;
         }
-        let linear = heat / (1.0 + slope);
-        let mut drive = linear;
+        let mut own = heat;
         for _ in 0..6 {
-            drive = linear / (1.0 + quartic * drive / PI);
+            own = heat / (1.0 + quartic * own / PI);
         }
-        drive.clamp(0.0, self.most(k))
+        (own / (1.0 + slope)).clamp(0.0, self.most(k))
     }
 }

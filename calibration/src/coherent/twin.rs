@@ -3,7 +3,8 @@
 //! Raw fields of shot `s`, with `x` the amplitudes sent, `ψ_s` the phase of the local oscillator, `∘` element by element:
 //!
 //! ```text
-//! d_k = (1 + ρ_k) u_k (1 + q_k u_k / π)              phase by the shifter's own heater; u_k = π (V / Vπ)², data sheet
+//! s_k = (1 + ρ_k) u_k                                u_k = π (V / Vπ)², the data sheet's law
+//! d_k = s_k (1 + q_k s_k / π)                        phase by the shifter's own heater
 //! φ_k = φ0_k + d_k + Σ_j X_kj d_j                     heat of the neighbours
 //! z   = C(φ; α, β, l) (g_in ∘ x)                      meshes and attenuators with their splitters and losses
 //! w   = e^{iψ_s} g_out ∘ z
@@ -13,12 +14,15 @@
 //! Interferometers as in [`crate::mesh::Mzi::matrix`]; the edge waveguides of a mesh pass by without loss.
 
 mod fit;
+mod gauge;
 mod layout;
 mod optics;
 mod parameters;
 mod setting;
+mod uncertainty;
 
 pub(super) use fit::{Fit, Fitted, Prior};
+pub(super) use gauge::Gauge;
 pub(super) use layout::{Layout, Ring};
 pub(super) use optics::{Chip, Fields, Part, Ways};
 pub(super) use parameters::Twin;

@@ -3,6 +3,8 @@
 //! The transfer matrix is propagated once a writing (and whenever temperature or a fault changes a phase); an
 //! execution is then a matrix product, the rotation by the local oscillator, and the receiver's noise.
 
+#[cfg(feature = "answer-key")]
+mod answers;
 mod geometry;
 #[cfg(feature = "ground-truth")]
 mod ground_truth;
@@ -31,6 +33,8 @@ use crate::{
     descriptor::Detection,
 };
 
+#[cfg(feature = "answer-key")]
+pub use answers::CoherentAnswers;
 pub use presets::{PRESETS, preset};
 pub use spec::{CoherentDetection, CoherentPhysics, CoherentSpec, CoherentSpecError};
 

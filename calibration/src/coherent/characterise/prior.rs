@@ -2,7 +2,10 @@
 
 use alora_drivers::datasheet::CoherentDataSheet;
 
-use crate::coherent::twin::{Layout, Prior, Ring, Twin};
+use crate::coherent::{
+    characterisation::{ShifterDefect, ShifterFault},
+    twin::{Layout, Prior, Ring, Twin},
+};
 
 /// Mean and standard deviation of one kind of parameter over the chip.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,7 @@ struct Belief {
 #[derive(Clone, Debug)]
 pub(super) struct Beliefs {
     rings: Vec<Ring>,
+    defects: Vec<ShifterDefect>,
     slope: Belief,
     quartic: Belief,
     first: Belief,
@@ -32,11 +36,12 @@ const PHASE_SD: f64 = 1.0;
 
 impl Beliefs {
     /// Tolerances of a foundry: Vπ 7 %, splitters 30 mrad, crosstalk up to 2 %, heaters within 2 % of the V² law.
-    pub(super) fn new(layout: &Layout, sheet: &CoherentDataSheet) -> Self {
+    pub(super) fn new(layout: &Layout, sheet: &CoherentDataSheet, defects: Vec<ShifterDefect>) -> Self {
         let belief = |mean, sd| Belief { mean, sd };
         let nepers = std::f64::consts::LN_10 / 20.0;
         Self {
             rings: layout.pairs.iter().map(|pair| pair.ring).collect(),
+            defects,
             slope: belief(0.0, 0.12),
             quartic: belief(0.0, 0.01),
             first: belief(0.005, 0.005),
@@ -98,6 +103,20 @@ impl Beliefs {
                 Ring::Second => self.second,
             };
             (prior.mean[index], prior.sd[index]) = (belief.mean, belief.sd);
+        }
+        for defect in &self.defects {
+            let (slope, quartic) =
+                (blocks.slope.start + defect.actuator, blocks.quartic.start + defect.actuator);
+            prior.mean[slope] = defect.share - 1.0;
+            match defect.kind {
+                ShifterFault::Stuck => (prior.sd[slope], prior.sd[quartic]) = (0.0, 0.0),
+                // Half as much phase bends the V² law twice as much, relative to a phase of π.
+                ShifterFault::Weak => {
+                    prior.sd[slope] = 0.1;
+                    prior.mean[quartic] = self.quartic.mean / defect.share;
+                    prior.sd[quartic] = (self.quartic.sd + 0.5 * self.quartic.mean.abs()) / defect.share;
+                }
+            }
         }
         prior
     }

@@ -87,6 +87,8 @@ impl Views<'_> {
                     }
                     let (a, b) = (product(&rows[upper], way), product(&rows[upper + 1], way));
                     phases[theta + 1] = (Complex64::i() * a * b.conj()).arg();
+                } else {
+                    phases[theta + 1] = self.phi_from_outputs(mesh, site, rows);
                 }
                 phases[theta] = self.theta(mesh, site, rows, phases[theta + 1]);
                 propagate(rows, upper, phases[theta], phases[theta + 1]);
@@ -94,16 +96,33 @@ impl Views<'_> {
         }
     }
 
+    /// φ of an interferometer whose θ shows nothing, from what the next shifters see of its outputs.
+    fn phi_from_outputs(&self, mesh: Mesh, site: Site, rows: &[Array1<Complex64>]) -> f64 {
+        // Upper output: (a, b) ~ (e^{iφ} S, C); lower: (e^{iφ} C, −S).
+        let turn: Complex64 = [(site.upper, 1.0), (site.upper + 1, -1.0)]
+            .into_iter()
+            .filter_map(|(output, sign)| {
+                let way = self.seen(self.next(mesh, site.column, output))?;
+                let (a, b) = (product(&rows[site.upper], &way), product(&rows[site.upper + 1], &way));
+                Some(a * b.conj() * sign)
+            })
+            .sum();
+        turn.arg()
+    }
+
+    fn seen(&self, next: Next) -> Option<Array1<Complex64>> {
+        match next {
+            Next::Direct(shifter) | Next::Lower(shifter) => self.ways_in[shifter].clone(),
+            Next::Output(mode) => Some(self.matrix.row(mode).to_owned()),
+            Next::Hidden => None,
+        }
+    }
+
     /// θ from what the next shifters see of both outputs.
     fn theta(&self, mesh: Mesh, site: Site, rows: &[Array1<Complex64>], phi: f64) -> f64 {
         let mut gram = [[0.0; 2]; 2];
         for (output, lower) in [(site.upper, false), (site.upper + 1, true)] {
-            let seen = match self.next(mesh, site.column, output) {
-                Next::Direct(shifter) | Next::Lower(shifter) => self.ways_in[shifter].clone(),
-                Next::Output(mode) => Some(self.matrix.row(mode).to_owned()),
-                Next::Hidden => None,
-            };
-            let Some(way) = seen else { continue };
+            let Some(way) = self.seen(self.next(mesh, site.column, output)) else { continue };
             let a = product(&rows[site.upper], &way) * Complex64::cis(-phi);
             let b = product(&rows[site.upper + 1], &way);
             // In the unknowns (S, C): upper C a − S b = 0, lower S a + C b = 0.

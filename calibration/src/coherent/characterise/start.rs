@@ -14,15 +14,18 @@ use super::{
 };
 use crate::{
     characterise::{CharacteriseError, Question},
-    coherent::twin::{Layout, Twin},
+    coherent::{
+        characterisation::{ShifterDefect, ShifterFault},
+        twin::{Layout, Twin},
+    },
     observer::Event,
 };
 
 /// Where the global refinement begins.
 pub(super) struct Start {
     pub(super) twin: Twin,
-    /// rms response of each shifter, a matrix entry.
-    pub(super) responses: Vec<f64>,
+    /// Shifters that do not work as the others, in frame order.
+    pub(super) defects: Vec<ShifterDefect>,
 }
 
 /// Settings of open attenuators by which the gains are found.
@@ -31,6 +34,8 @@ const OPEN_SETTINGS: usize = 4;
 const BALANCE: usize = 50;
 /// Share of the median response below which a shifter shows nothing.
 const SILENT: f64 = 0.1;
+/// Share of the nominal phase below which a shifter is weak.
+const WEAK: f64 = 0.65;
 
 /// Shifters that are swept at once.
 struct Group {
@@ -95,10 +100,12 @@ impl Start {
             work.bench.tell(Event::Step);
         }
         work.bench.tell(Event::Finished);
-        let usual = median(&responses);
-        for (way, &response) in ways_in.iter_mut().zip(&responses) {
-            if response < SILENT * usual {
-                *way = None;
+        let defects = defects(&work.layout, &responses, &slopes);
+        for defect in &defects {
+            work.bench.tell(Event::Note(defect.sentence()));
+            if defect.kind == ShifterFault::Stuck {
+                ways_in[defect.actuator] = None;
+                slopes[defect.actuator] = -1.0;
             }
         }
 
@@ -119,7 +126,7 @@ impl Start {
             let through = -loss * (2 * modes + 1) as f64;
             twin.of_mut(|b| &b.output)[mode] = gains.output[mode].ln() + through;
         }
-        Ok(Self { twin, responses })
+        Ok(Self { twin, defects })
     }
 }
 
@@ -241,6 +248,31 @@ async fn sweep(
 /// `Σ x̄ y`.
 fn product(x: &Array1<Complex64>, y: &Array1<Complex64>) -> Complex64 {
     x.iter().zip(y).map(|(x, y)| x.conj() * y).sum()
+}
+
+/// Shifters that respond less, or with less phase, than others of their kind. With open attenuators all light passes every
+/// column, so that sound shifters of one kind respond alike: attenuators with half of what the others have.
+fn defects(layout: &Layout, responses: &[f64], slopes: &[f64]) -> Vec<ShifterDefect> {
+    let first = layout.topology.attenuator_theta(0);
+    let attenuator =
+        |shifter: usize| (first..first + 2 * layout.modes()).contains(&shifter) && shifter.is_multiple_of(2);
+    let usual = |kind: bool| {
+        let of_kind = responses.iter().enumerate().filter(|(shifter, _)| attenuator(*shifter) == kind);
+        median(&of_kind.map(|(_, &response)| response).collect::<Vec<_>>())
+    };
+    let usual = [usual(false), usual(true)];
+    (0..responses.len())
+        .filter_map(|actuator| {
+            let share = 1.0 + slopes[actuator];
+            let silent = responses[actuator] < SILENT * usual[usize::from(attenuator(actuator))];
+            let kind = match (silent, share < WEAK) {
+                (true, _) => ShifterFault::Stuck,
+                (false, true) => ShifterFault::Weak,
+                (false, false) => return None,
+            };
+            Some(ShifterDefect { actuator, kind, share: if silent { 0.0 } else { share } })
+        })
+        .collect()
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -7,8 +7,9 @@ use alora_drivers::{
 use super::*;
 use crate::{
     characterise::{Journal, Source},
-    coherent::program::Programmer,
+    encoding::Encoding,
     observer::Silent,
+    weights::WeightMatrix,
 };
 
 fn number(name: &str, default: usize) -> usize {
@@ -19,7 +20,9 @@ fn number(name: &str, default: usize) -> usize {
 #[ignore]
 async fn trial() {
     let size = number("N", 4);
-    for seed in 1..=number("CHIPS", 2) as u64 {
+    let mut totals = [(0usize, 0usize, 0.0f64); 5];
+    let mut sigma = (0.0, 0);
+    for seed in number("FROM", 1) as u64..=number("CHIPS", 2) as u64 {
         let name = format!("factory-fresh-coherent-{size}x{size}");
         let Some(Spec::Coherent(mut spec)) = Spec::preset(&name) else { panic!() };
         if std::env::var("DEFECTS").is_err() {
@@ -29,23 +32,70 @@ async fn trial() {
         spec.bits.actuator = number("DAC", 12) as u8;
         let DataSheet::Coherent(sheet) = Spec::Coherent(spec.clone()).data_sheet() else { panic!() };
         let full_scale = spec.full_scale;
+        let answers = spec.answers(seed);
         let mut backend = CoherentMock::new(spec, seed, Script::default());
         let mut journal = Journal::in_memory(backend.descriptor().clone());
         let mut silent = Silent;
         let mut bench = Bench::new(Source::Live(&mut backend), &mut journal, &mut silent).unwrap();
-        let mut plan = CoherentPlan::default();
-        plan.settings = number("K", 0);
+        let plan = CoherentPlan { settings: number("K", 0), ..CoherentPlan::default() };
         let started = std::time::Instant::now();
-        let fitted = characterise(&mut bench, &sheet, &plan).await.unwrap();
+        let found = characterise(&mut bench, &sheet, &plan).await.unwrap();
         let vectors = bench.vectors();
         let compute = started.elapsed();
+        let encoding = found.encoding();
+        for defect in &found.defects {
+            eprintln!("   {defect:?}");
+        }
+        if !answers.stuck.is_empty() || !answers.weak.is_empty() {
+            eprintln!("   truth: stuck {:?}, weak {:?}", answers.stuck, answers.weak);
+        }
+        // Coverage.
         let layout = Layout::new(size);
-        let front = Front::new(backend.descriptor(), &sheet);
-        let programmer = Programmer::new(layout, fitted.twin.clone(), front.drive(1), front.limits.clone());
+        let mut truth = Twin::zeros(&layout);
+        truth.of_mut(|b| &b.phase).copy_from_slice(&answers.phase_at_zero);
+        let blocks = truth.blocks.clone();
+        Gauge::new(&layout).fix(&blocks, &mut truth.values);
+        let wrap =
+            |x: f64| (x + std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+        let mut phase: Vec<f64> =
+            truth.of(|b| &b.phase).iter().zip(&found.phase_at_zero.value).map(|(t, f)| wrap(f - t)).collect();
+        // The common output phase.
+        let first = layout.topology.output_phase(0);
+        let mean = (phase[first..].iter().map(|p| p.sin()).sum::<f64>())
+            .atan2(phase[first..].iter().map(|p| p.cos()).sum::<f64>());
+        phase[first..].iter_mut().for_each(|p| *p = wrap(*p - mean));
+        let mut count = |kind: usize, error: f64, sd: f64| {
+            if sd > 0.0 {
+                totals[kind].0 += 1;
+                totals[kind].1 += usize::from(error.abs() <= 1.96 * sd);
+                totals[kind].2 += error * error;
+            }
+        };
+        for k in 0..phase.len() {
+            count(0, phase[k], found.phase_at_zero.sd[k]);
+            count(1, 1.0 + found.slope.value[k] - answers.slope[k], found.slope.sd[k]);
+            count(2, found.quartic.value[k] - answers.quartic[k], found.quartic.sd[k]);
+        }
+        for (k, &(alpha, beta)) in answers.splitters.iter().enumerate() {
+            let mesh = size * (size - 1) / 2;
+            if (mesh..mesh + size).contains(&k) {
+                continue;
+            }
+            count(3, found.alpha.value[k] - alpha, found.alpha.sd[k]);
+            count(3, found.beta.value[k] - beta, found.beta.sd[k]);
+        }
+        for path in &found.crosstalk {
+            let truth = answers
+                .crosstalk
+                .iter()
+                .find(|(v, a, _)| (*v, *a) == (path.victim, path.aggressor))
+                .map_or(0.0, |t| t.2);
+            count(4, path.coefficient - truth, path.sd);
+        }
         let gains: Vec<f64> = backend
             .true_output_gain()
             .iter()
-            .zip(fitted.twin.of(|b| &b.output))
+            .zip(&found.log_output.value)
             .map(|(t, f)| t / full_scale / f.exp())
             .collect();
         let mut rng = ChaCha8Rng::seed_from_u64(77 + seed);
@@ -53,30 +103,43 @@ async fn trial() {
         let started = std::time::Instant::now();
         for _ in 0..number("TARGETS", 4) {
             let target = Array2::from_shape_simple_fn((size, size), || rng.random_range(-1.0..1.0));
-            let program = programmer.program(target.view()).unwrap();
-            let _ = backend.apply(&ActuatorFrame(program.codes.clone())).await.unwrap();
+            let weights = WeightMatrix::new(target.clone()).unwrap();
+            let program = encoding.encode(&weights).unwrap();
+            let _ = backend.apply(&program.frame).await.unwrap();
             let truth = backend.true_transfer();
             let (mut square, mut model, mut imaginary) = (0.0, 0.0, 0.0);
             for ((i, j), w) in target.indexed_iter() {
-                square += (truth[(i, j)].re * gains[i] / program.scale - w).powi(2);
-                imaginary += (truth[(i, j)].im * gains[i] / program.scale).powi(2);
-                model += (program.expected[(i, j)] / program.scale - w).powi(2);
+                square += (truth[(i, j)].re * gains[i] * program.output_scale - w).powi(2);
+                imaginary += (truth[(i, j)].im * gains[i] * program.output_scale).powi(2);
+                model += (program.expected[(i, j)] - w).powi(2);
             }
             let top = target.iter().fold(0.0, |m: f64, v: &f64| m.max(v.abs()));
             let percent = |square: f64| 100.0 * (square / (size * size) as f64).sqrt() / top;
+            sigma.0 += percent(square);
+            sigma.1 += 1;
             all.push(format!(
-                "{:.3} (model {:.3}, im {:.2}, scale {:.2})",
+                "{:.3} (model {:.3}, im {:.1}, un {})",
                 percent(square),
                 percent(model),
                 percent(imaginary),
-                program.scale
+                program.unreachable.len()
             ));
         }
         eprintln!(
             "chip {seed}: rms {:.5}, {vectors} vectors, {compute:.1?}; open loop % {} ({:.1?})",
-            fitted.rms,
+            found.residual,
             all.join("  "),
             started.elapsed()
         );
     }
+    for (name, (n, inside, square)) in
+        ["phase", "slope", "quartic", "splitters", "crosstalk"].iter().zip(totals)
+    {
+        eprintln!(
+            "{name} cover {:.1} % of {n}, rms {:.6}",
+            100.0 * inside as f64 / n as f64,
+            (square / n as f64).sqrt()
+        );
+    }
+    eprintln!("mean cover sigma {:.4}", sigma.0 / f64::from(sigma.1));
 }

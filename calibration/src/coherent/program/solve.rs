@@ -67,8 +67,9 @@ impl Solver<'_> {
         let slope = twin.of(|b| &b.slope);
         let quartic = twin.of(|b| &b.quartic);
         for (k, mut row) in by_drive.rows_mut().into_iter().enumerate() {
-            let bend = 1.0 + 2.0 * quartic[k] * drives[k] / std::f64::consts::PI;
-            row *= if programmer.held[k] { 0.0 } else { (1.0 + slope[k]) * bend };
+            let steep = 1.0 + slope[k];
+            let bend = 1.0 + 2.0 * quartic[k] * steep * drives[k] / std::f64::consts::PI;
+            row *= if programmer.held[k] { 0.0 } else { steep * bend };
         }
         let mut residual = Array1::zeros(2 * size);
         for i in 0..modes {

@@ -56,15 +56,15 @@ pub(in crate::coherent) struct Fitted {
 }
 
 /// The problem at one point.
-struct Point<'a> {
+pub(super) struct Point<'a> {
     twin: &'a Twin,
     parts: &'a [Part],
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
     noise: Noise,
 }
 
 /// One block a victim shifter, and the diagonal of the rest, all in units of the prior.
-struct Preconditioner {
+pub(super) struct Preconditioner {
     blocks: Vec<(Vec<usize>, Array2<f64>)>,
     diagonal: Vec<f64>,
 }
@@ -134,7 +134,7 @@ impl Fit<'_> {
         twin.values.iter().zip(&self.prior.mean).zip(&self.prior.sd).map(of).collect()
     }
 
-    fn at<'b>(&self, twin: &'b Twin, parts: &'b [Part], noise: Noise) -> Point<'b> {
+    pub(super) fn at<'b>(&self, twin: &'b Twin, parts: &'b [Part], noise: Noise) -> Point<'b> {
         let seen = self
             .settings
             .par_iter()
@@ -151,16 +151,27 @@ impl Fit<'_> {
         let residuals = |index: usize| point.seen[index].residual.clone();
         let mut rhs = self.transpose(&point, &residuals);
         rhs.iter_mut().zip(self.away(twin)).for_each(|(r, away)| *r -= away);
+        self.solve(&point, &precondition, damping, &rhs)
+    }
+
+    /// `S t` with `(S JᵀWJ S + 1 + μ D) t = rhs`, and the steps that the solver took.
+    pub(super) fn solve(
+        &self,
+        point: &Point<'_>,
+        precondition: &Preconditioner,
+        damping: f64,
+        rhs: &[f64],
+    ) -> (Vec<f64>, usize) {
         let apply = |t: &[f64]| -> Vec<f64> {
             let step: Vec<f64> = t.iter().zip(&self.prior.sd).map(|(t, sd)| t * sd).collect();
-            let mut y = self.normal(&point, &step);
+            let mut y = self.normal(point, &step);
             for (k, y) in y.iter_mut().enumerate() {
                 *y += t[k] + damping * precondition.diagonal[k] * t[k];
             }
             y
         };
         let (t, steps) =
-            conjugate_gradients(apply, &rhs, |r| precondition.solve(r), SOLVER_STEPS, SOLVER_GOAL);
+            conjugate_gradients(apply, rhs, |r| precondition.solve(r), SOLVER_STEPS, SOLVER_GOAL);
         (t.iter().zip(&self.prior.sd).map(|(t, sd)| t * sd).collect(), steps)
     }
 
@@ -175,7 +186,7 @@ impl Fit<'_> {
     }
 
     /// `S JᵀW v` with `v(index)` of each setting.
-    fn transpose(&self, point: &Point<'_>, fields: &(dyn Fn(usize) -> Fields + Sync)) -> Vec<f64> {
+    pub(super) fn transpose(&self, point: &Point<'_>, fields: &(dyn Fn(usize) -> Fields + Sync)) -> Vec<f64> {
         self.chunks(|index, sum| on_vectors(|| self.add_transpose(point, index, fields(index), sum)))
     }
 
@@ -339,7 +350,7 @@ impl Fit<'_> {
         sum
     }
 
-    fn preconditioner(&self, point: &Point<'_>, damping: f64) -> Preconditioner {
+    pub(super) fn preconditioner(&self, point: &Point<'_>, damping: f64) -> Preconditioner {
         let diagonal = self.diagonal(point);
         let b = &point.twin.blocks;
         let sd = &self.prior.sd;
@@ -386,6 +397,25 @@ impl Fit<'_> {
 }
 
 impl Preconditioner {
+    /// Diagonal of its inverse.
+    pub(super) fn variances(&self) -> Vec<f64> {
+        let mut variances: Vec<f64> = self.diagonal.iter().map(|d| 1.0 / (d + 1.0)).collect();
+        for (indices, lower) in &self.blocks {
+            let size = indices.len();
+            for column in 0..size {
+                // Column of L⁻¹; (L Lᵀ)⁻¹_kk = Σ_i (L⁻¹)_ik².
+                let mut x = vec![0.0; size];
+                x[column] = 1.0 / lower[(column, column)];
+                for i in column + 1..size {
+                    let dot: f64 = (column..i).map(|k| lower[(i, k)] * x[k]).sum();
+                    x[i] = -dot / lower[(i, i)];
+                }
+                variances[indices[column]] = x.iter().map(|x| x * x).sum();
+            }
+        }
+        variances
+    }
+
     fn solve(&self, r: &[f64]) -> Vec<f64> {
         let mut z: Vec<f64> = r.iter().zip(&self.diagonal).map(|(r, d)| r / (d + 1.0)).collect();
         for (indices, lower) in &self.blocks {

@@ -110,8 +110,8 @@ impl Twin {
 
     /// `d` of shifter `k` when the data sheet's law gives `drive`.
     pub(in crate::coherent) fn heat(&self, shifter: usize, drive: f64) -> f64 {
-        let (slope, quartic) = (self.of(|b| &b.slope)[shifter], self.of(|b| &b.quartic)[shifter]);
-        (1.0 + slope) * drive * (1.0 + quartic * drive / PI)
+        let own = (1.0 + self.of(|b| &b.slope)[shifter]) * drive;
+        own * (1.0 + self.of(|b| &b.quartic)[shifter] * own / PI)
     }
 
     /// Phases with the drives `drive` (data-sheet phases, radians).
@@ -122,10 +122,10 @@ impl Twin {
         let mut by_slope = Vec::with_capacity(count);
         let mut by_quartic = Vec::with_capacity(count);
         for k in 0..count {
-            let bent = drive[k] * (1.0 + quartic[k] * drive[k] / PI);
-            heat.push((1.0 + slope[k]) * bent);
-            by_slope.push(bent);
-            by_quartic.push((1.0 + slope[k]) * drive[k] * drive[k] / PI);
+            let own = (1.0 + slope[k]) * drive[k];
+            heat.push(own * (1.0 + quartic[k] * own / PI));
+            by_slope.push(drive[k] * (1.0 + 2.0 * quartic[k] * own / PI));
+            by_quartic.push(own * own / PI);
         }
         let crosstalk = self.of(|b| &b.crosstalk);
         let phases = self

@@ -31,6 +31,7 @@ pub(super) struct Truth {
     /// Shifters whose heater is open, in frame order.
     pub(super) stuck: Vec<usize>,
     /// Shifters whose heater is weak, in frame order; `gamma` and `quartic` have it already.
+    #[cfg_attr(not(feature = "answer-key"), expect(dead_code, reason = "an answer only"))]
     pub(super) weak: Vec<usize>,
     /// Phase change per kelvin of each shifter.
     pub(super) phase_per_kelvin: Vec<f64>,

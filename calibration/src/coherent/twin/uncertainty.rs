@@ -1,0 +1,114 @@
+//! How well the parameters are known.
+//!
+//! The posterior of a linearised fit is sampled by perturbing what went into it: a draw of the noise in every quadrature
+//! and of every prior, solved for the parameters, is a draw from it (Papandreou & Yuille, NIPS 23 (2010)). A few
+//! draws cannot give the spread of thousands of parameters one by one; but the blocks of the preconditioner nearly
+//! can, and the draws tell how far they are off, kind by kind and one by one.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::{
+    fit::Fit,
+    gauge::Gauge,
+    optics::Fields,
+    parameters::{Blocks, Twin},
+    setting::Noise,
+};
+
+/// Draws from the posterior.
+const DRAWS: usize = 16;
+/// Weight of a kind's common ratio against a parameter's own draws, in draws.
+const COMMON: f64 = 12.0;
+
+impl Fit<'_> {
+    /// Standard uncertainty of every parameter at `twin`, with the noise that the residual shows, in the canonical gauge of
+    /// [`Gauge`]; 0 for what is held.
+    pub(in crate::coherent) fn uncertainty(&self, twin: &Twin) -> Vec<f64> {
+        let quadrature = self.rms(twin).max(self.noise.quadrature);
+        let noise = Noise { quadrature, ..self.noise };
+        let gauge = Gauge::new(self.layout);
+        let (draws, nearly) = self.draws(twin, noise, DRAWS);
+        let mut squares = vec![0.0; twin.values.len()];
+        for mut draw in draws {
+            gauge.fix(&twin.blocks, &mut draw);
+            gauge.centre(&twin.blocks, &mut draw);
+            squares.iter_mut().zip(&draw).for_each(|(sum, d)| *sum += d * d / DRAWS as f64);
+        }
+        let mut variances = vec![0.0; squares.len()];
+        for kind in kinds(&twin.blocks) {
+            let members: Vec<usize> = kind.filter(|&k| nearly[k] > 0.0 && squares[k] > 0.0).collect();
+            let mut ratios: Vec<f64> = members.iter().map(|&k| squares[k] / nearly[k]).collect();
+            ratios.sort_by(f64::total_cmp);
+            // The mean of χ²/n over its median at 16 draws.
+            let common = ratios.get(ratios.len() / 2).copied().unwrap_or(1.0) * 1.043;
+            let draws = DRAWS as f64;
+            for k in members {
+                variances[k] = (draws * squares[k] + COMMON * common * nearly[k]) / (draws + COMMON);
+            }
+        }
+        variances.into_iter().map(f64::sqrt).collect()
+    }
+
+    /// Draws of the posterior about `twin`, and the variances that the preconditioner's blocks say.
+    fn draws(&self, twin: &Twin, noise: Noise, count: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let parts = twin.parts();
+        let point = self.at(twin, &parts, noise);
+        let precondition = self.preconditioner(&point, 0.0);
+        let draws = (0..count as u64)
+            .map(|draw| {
+                let fields =
+                    |index: usize| self.noise_field(&point.seen[index].by_oscillator, noise, draw, index);
+                let mut rhs = self.transpose(&point, &fields);
+                let mut rng = ChaCha8Rng::seed_from_u64(0x7072_696f_7200 + draw);
+                for (r, &sd) in rhs.iter_mut().zip(&self.prior.sd) {
+                    let unit: f64 = StandardNormal.sample(&mut rng);
+                    *r += if sd > 0.0 { unit } else { 0.0 };
+                }
+                self.solve(&point, &precondition, 0.0, &rhs).0
+            })
+            .collect();
+        let nearly = precondition.variances().iter().zip(&self.prior.sd).map(|(v, sd)| v * sd * sd).collect();
+        (draws, nearly)
+    }
+
+    /// A field `v` for which `W v` has the covariance `W`: white noise, and the oscillator's phase at random as the reference
+    /// leaves it open.
+    fn noise_field(&self, by_oscillator: &Fields, noise: Noise, draw: u64, index: usize) -> Fields {
+        let mut rng = ChaCha8Rng::seed_from_u64(0x6e6f_6973_6500 + draw);
+        rng.set_stream(index as u64);
+        let mut fields = by_oscillator.clone();
+        let width = fields.width;
+        let turns: Vec<f64> = (0..width)
+            .map(|_| {
+                let unit: f64 = StandardNormal.sample(&mut rng);
+                unit * noise.oscillator
+            })
+            .collect();
+        for mode in 0..self.layout.modes() {
+            let valid = self.settings[index].valid.row(mode).to_vec();
+            for (k, entry) in fields.row_mut(mode).iter_mut().enumerate() {
+                let unit: f64 = StandardNormal.sample(&mut rng);
+                *entry = *entry * turns[k % width] + valid[k] * noise.quadrature * unit;
+            }
+        }
+        fields
+    }
+}
+
+/// Kinds whose blocks are off by about the same factor.
+fn kinds(blocks: &Blocks) -> Vec<std::ops::Range<usize>> {
+    vec![
+        blocks.phase.clone(),
+        blocks.slope.clone(),
+        blocks.quartic.clone(),
+        blocks.crosstalk.clone(),
+        blocks.alpha.start..blocks.beta.end,
+        blocks.loss.clone(),
+        blocks.input.clone(),
+        blocks.output.clone(),
+        blocks.imbalance.start..blocks.skew.end,
+        blocks.offset_i.start..blocks.offset_q.end,
+    ]
+}
