@@ -103,21 +103,21 @@ impl Fit<'_> {
 
     /// Root mean square residual, the oscillator's phases at their best.
     pub(in crate::coherent) fn rms(&self, twin: &Twin) -> f64 {
-        let (square, count) = self.squares(twin, self.noise);
-        (square / count.max(1) as f64).sqrt()
+        let (square, freedom) = self.squares(twin, self.noise);
+        (square / freedom.max(1.0)).sqrt()
     }
 
-    fn squares(&self, twin: &Twin, noise: Noise) -> (f64, usize) {
+    pub(super) fn squares(&self, twin: &Twin, noise: Noise) -> (f64, f64) {
         let parts = twin.parts();
-        let sums: Vec<(f64, usize)> = self
+        let sums: Vec<(f64, f64)> = self
             .settings
             .par_iter()
             .map(|setting| {
                 let seen = on_vectors(|| setting.seen(self.layout, twin, &parts, Some(noise)));
-                (seen.square, seen.count)
+                (seen.square, seen.freedom)
             })
             .collect();
-        sums.into_iter().fold((0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        sums.into_iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// `Σ r² / s² + Σ ((p − m) / σ)²`.

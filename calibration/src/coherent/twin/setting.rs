@@ -36,9 +36,9 @@ pub(in crate::coherent) struct Seen {
     pub(in crate::coherent) residual: Fields,
     /// Derivative of `y` by the oscillator's phase, 0 where nothing valid was seen.
     pub(in crate::coherent) by_oscillator: Fields,
-    /// `Σ r²` and how many quadratures.
+    /// `Σ r²`, and how many quadratures stand behind it: those that are valid less what the oscillator's phases took up.
     pub(in crate::coherent) square: f64,
-    pub(in crate::coherent) count: usize,
+    pub(in crate::coherent) freedom: f64,
 }
 
 /// How surely the reference tells the oscillator's phase, and the noise of a quadrature.
@@ -92,7 +92,7 @@ impl Setting {
             residual: Fields::dark(modes, width),
             by_oscillator: Fields::dark(modes, width),
             square: 0.0,
-            count: 0,
+            freedom: 0.0,
         };
         for vector in 0..width {
             let reference = self.oscillator[vector];
@@ -105,13 +105,17 @@ impl Setting {
                     phase += (along * weight - (phase - reference) * prior) / (norm * weight + prior);
                 }
             }
-            self.compare(twin, &mut seen, vector, phase);
+            let (_, norm) = self.compare(twin, &mut seen, vector, phase);
+            if let Some(noise) = noise {
+                let known = norm * noise.quadrature.powi(-2);
+                seen.freedom -= known / (known + noise.oscillator.powi(-2));
+            }
             let (s, c) = phase.sin_cos();
             seen.turns.push((c, s));
         }
         for mode in 0..modes {
             seen.square += seen.residual.row(mode).iter().map(|r| r * r).sum::<f64>();
-            seen.count += self.valid.row(mode).iter().filter(|&&valid| valid > 0.0).count();
+            seen.freedom += self.valid.row(mode).iter().sum::<f64>();
         }
         seen
     }

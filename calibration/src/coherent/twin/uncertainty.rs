@@ -26,7 +26,10 @@ impl Fit<'_> {
     /// Standard uncertainty of every parameter at `twin`, with the noise that the residual shows, in the canonical gauge of
     /// [`Gauge`]; 0 for what is held.
     pub(in crate::coherent) fn uncertainty(&self, twin: &Twin) -> Vec<f64> {
-        let quadrature = self.rms(twin).max(self.noise.quadrature);
+        let (square, freedom) = self.squares(twin, self.noise);
+        let free = self.prior.sd.iter().filter(|&&sd| sd > 0.0).count() as f64;
+        // Each parameter that the data decide takes up one quadrature.
+        let quadrature = (square / (freedom - free).max(0.1 * freedom)).sqrt().max(self.noise.quadrature);
         let noise = Noise { quadrature, ..self.noise };
         let gauge = Gauge::new(self.layout);
         let (draws, nearly) = self.draws(twin, noise, DRAWS);
