@@ -8,8 +8,8 @@ mod sections;
 pub use error::ConfigError;
 pub use load::{Override, load, load_table, resolve};
 pub use sections::{
-    AdapterMode, DataSection, DeploymentSection, ErrorModelSection, EvaluationSection, FigureSection,
-    MeasurementSection, ModelSection, ProcessorSection,
+    AdapterMode, CertificateLimits, CharacterizeSection, DataSection, DeploymentSection, ErrorModelSection,
+    EvaluationSection, FigureSection, MeasurementSection, ModelSection, ProcessorSection,
 };
 
 use alora_calibration::CalibrationPlan;
@@ -30,6 +30,8 @@ pub struct Config {
     pub processor: ProcessorSection,
     /// First calibration.
     pub calibration: CalibrationPlan,
+    /// Characterisation of a chip about which nothing is known.
+    pub characterize: CharacterizeSection,
     /// Random-matrix measurement of the weight error.
     pub measurement: MeasurementSection,
     /// Which law of δW the measurement is condensed to.

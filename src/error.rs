@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use alora_calibration::{
     CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
+    characterise::CharacteriseError,
 };
 use alora_drivers::{BackendError, BackendErrorKind};
 
@@ -34,6 +35,8 @@ pub enum Error {
     Finetune(FinetuneError),
     #[error("calibration failed")]
     Calibrate(#[source] CalibrateError),
+    #[error("characterisation failed")]
+    Characterise(#[source] CharacteriseError),
     #[error("measurement failed")]
     Measure(#[source] MeasureError),
     #[error(transparent)]
@@ -85,6 +88,15 @@ impl From<CalibrateError> for Error {
         match error {
             CalibrateError::Interrupted => Self::Interrupted,
             other => Self::Calibrate(other),
+        }
+    }
+}
+
+impl From<CharacteriseError> for Error {
+    fn from(error: CharacteriseError) -> Self {
+        match error {
+            CharacteriseError::Interrupted { .. } => Self::Interrupted,
+            other => Self::Characterise(other),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod dataset;
 pub mod deploy;
 pub mod error;
+pub mod examine;
 pub mod figures;
 pub mod finetune;
 pub mod kernel;

@@ -1,6 +1,7 @@
 //! The stages of the loop. Each takes artefacts and leaves artefacts, so that stages can run on different machines;
 //! [`run`] is their sequence.
 
+mod characterize;
 mod curve;
 mod deploy;
 mod fit;
@@ -11,9 +12,10 @@ mod sweep;
 mod task;
 mod train;
 
+pub use characterize::{ChipReport, DefectReport, Readings, characterize};
 pub use curve::accuracy_figure;
 pub use deploy::{Deployed, deploy, processor_from};
-pub(crate) use fit::FULL_SCALE;
+pub use fit::FULL_SCALE;
 pub use fit::{Fitted, fit_pairs, fit_record};
 pub use measure::{Measured, calibrate_and_measure, connect};
 pub use report::{

@@ -6,7 +6,7 @@ use alora_drivers::{BackendError, DataSheet, Descriptor, PhotonicBackend, Proces
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    coherent::{self, CoherentCalibration, CoherentError},
+    coherent::{self, CoherentCalibration, CoherentCharacterisation, CoherentError},
     encoding::Encoding,
     incoherent::{self, IncoherentCalibration},
     observer::Observer,
@@ -22,6 +22,8 @@ pub enum Learned {
     Incoherent(IncoherentCalibration),
     /// Interferometer meshes.
     Coherent(CoherentCalibration),
+    /// Interferometer meshes, characterised without a data sheet's phases.
+    CharacterisedCoherent(CoherentCharacterisation),
 }
 
 /// How much to measure in a first calibration.
@@ -170,6 +172,7 @@ impl Calibration {
         match &self.learned {
             Learned::Incoherent(learned) => Box::new(learned.clone()),
             Learned::Coherent(learned) => Box::new(learned.clone()),
+            Learned::CharacterisedCoherent(learned) => Box::new(learned.encoding()),
         }
     }
 

@@ -6,8 +6,54 @@
 
 mod bench;
 mod error;
+mod holdout;
 mod journal;
+
+use alora_drivers::{DataSheet, ProcessorKind};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    calibration::{Calibration, Learned},
+    coherent::{self, CoherentPlan},
+    provenance::Provenance,
+};
 
 pub use bench::{Bench, Question, Source};
 pub use error::CharacteriseError;
+pub use holdout::{HoldOut, HoldOutMatrix, HoldOutPlan, hold_out};
 pub use journal::Journal;
+
+/// How much to measure, by family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CharacterisationPlan {
+    /// Of a coherent processor.
+    pub coherent: CoherentPlan,
+}
+
+/// Learns everything about the processor of `bench` that its outputs tell. `sheet` gives nominal laws only.
+///
+/// # Errors
+/// A data sheet of the other family, a processor that cannot be characterised, and those of [`Bench::ask`].
+pub async fn characterise(
+    bench: &mut Bench<'_>,
+    sheet: &DataSheet,
+    plan: &CharacterisationPlan,
+    provenance: Provenance,
+) -> Result<Calibration, CharacteriseError> {
+    let descriptor = bench.descriptor().clone();
+    let learned = match (sheet, descriptor.kind) {
+        (DataSheet::Coherent(sheet), ProcessorKind::Coherent) => {
+            Learned::CharacterisedCoherent(coherent::characterise(bench, sheet, &plan.coherent).await?)
+        }
+        (_, connected) => return Err(CharacteriseError::Family { connected }),
+    };
+    Ok(Calibration {
+        schema: Calibration::SCHEMA.to_owned(),
+        provenance,
+        descriptor,
+        data_sheet: sheet.clone(),
+        measurements: bench.vectors(),
+        learned,
+    })
+}

@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub(crate) use calibrate::calibrate;
-pub use characterisation::{CoherentCharacterisation, HeatPath, Learnt, ShifterDefect, ShifterFault};
+pub use characterisation::{CoherentCharacterisation, HeatPaths, Learnt, ShifterDefect, ShifterFault};
 pub use characterise::CoherentPlan;
 pub(crate) use characterise::characterise;
 pub use error::CoherentError;

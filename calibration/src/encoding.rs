@@ -1,6 +1,6 @@
 //! How weights become actuator codes and counts become values: the part that differs between families.
 
-use alora_drivers::{ActuatorFrame, InputBatch, Readout};
+use alora_drivers::{ActuatorFrame, InputBatch, InputCode, Readout};
 use ndarray::{Array2, Array3, ArrayView2};
 
 use crate::weights::{Cell, WeightMatrix};
@@ -29,6 +29,20 @@ pub struct EncodedInputs {
     pub passes: usize,
     /// Input units of one modulator unit, one a vector: each vector is stretched to the dynamic range of its MVM.
     pub scales: Vec<f64>,
+}
+
+impl EncodedInputs {
+    /// Makes vector `v` weaker by the factor `over`, or a little more: whole codes keep their ratios to the largest.
+    pub(crate) fn weaken(&mut self, v: usize, over: f64) {
+        let rows = v * self.passes..(v + 1) * self.passes;
+        let codes = || rows.clone().flat_map(|row| self.batch.0.row(row));
+        let top = f64::from(codes().map(|code| code.abs()).max().unwrap_or(0).max(1));
+        let factor = (top / over.max(1.0)).floor().max(1.0) / top;
+        for row in rows {
+            self.batch.0.row_mut(row).mapv_inplace(|code| (f64::from(code) * factor).round() as InputCode);
+        }
+        self.scales[v] /= factor;
+    }
 }
 
 /// Why a matrix cannot be encoded.
@@ -65,6 +79,12 @@ pub trait Encoding: Send + Sync {
     /// Values of a readout, `[repeats, vectors, outputs]`: dark removed, gains applied, passes joined, in units of
     /// weight × input.
     fn decode(&self, readout: &Readout, inputs: &EncodedInputs, output_scale: f64) -> Array3<f64>;
+
+    /// Largest value of each output that its converter holds, in units of weight × input; `None` where a receiver of several
+    /// ranges holds any.
+    fn largest_output(&self, _output_scale: f64) -> Option<Vec<f64>> {
+        None
+    }
 
     /// Codes near those of `encoded` that move the weights by `correction`, `rows × cols`, full scale = 1; `expected`
     /// moves with them. What is smaller than the actuators resolve moves nothing. `None`: this encoding knows too little

@@ -20,11 +20,13 @@ mod provenance;
 mod record;
 pub mod statistics;
 mod store;
+mod vectors;
+pub mod verify;
 mod weights;
 
 pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, calibrate};
 pub use coherent::{
-    CoherentCalibration, CoherentCharacterisation, CoherentError, CoherentPlan, HeatPath, Learnt,
+    CoherentCalibration, CoherentCharacterisation, CoherentError, CoherentPlan, HeatPaths, Learnt,
     ShifterDefect, ShifterFault,
 };
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Run(Stage),
     /// Calibrate the processor and measure its weight error → calibration.toml, record.toml + record.npz.
     Calibrate(Stage),
+    /// Learn everything about a chip of which nothing is known, judge it on hold-out matrices → calibration.toml, chip.toml, raw data.
+    Characterize(Characterize),
     /// Statistics, error model and figures of a record, or of your own target–measured pairs.
     Fit(Fit),
     /// Fine-tune the network against an error model → adapters and merged weights (safetensors).
@@ -51,6 +53,24 @@ pub(crate) struct Stage {
     /// Master seed, in place of the configuration's.
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora characterize`.
+#[derive(Debug, Args)]
+pub(crate) struct Characterize {
+    /// Run configurations (TOML), one or more.
+    #[arg(required = true)]
+    pub(crate) configs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Chips of each configuration, `processor.chip_seed` and those after it.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) chips: u64,
+    /// Go on in the folder of an interrupted run: nothing that was measured is measured again.
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }

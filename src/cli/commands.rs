@@ -1,5 +1,6 @@
 //! What each subcommand does: resolve its arguments, call a stage, show the result.
 
+mod characterize;
 mod show;
 mod sweep;
 
@@ -25,6 +26,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
     match command {
         Command::Run(stage) => run(&stage, observer).await,
         Command::Calibrate(stage) => calibrate(&stage, observer).await,
+        Command::Characterize(arguments) => characterize::characterize(&arguments, observer).await,
         Command::Fit(arguments) => fit(&arguments),
         Command::Finetune(arguments) => finetune(&arguments, observer),
         Command::Sweep(arguments) => sweep::sweep(&arguments, observer),

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive};
 use alora_calibration::LawChoice;
 use alora_drivers::mock::{Fault, Script, Spec};
 
-use super::{AdapterMode, Config};
+use super::{AdapterMode, CharacterizeSection, Config};
 use crate::{
     finetune::{ConfigError as TrainingRange, compute_device},
     photonic::{RangeKind, Sampling},
@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config) -> Result<(), OutOfRange> {
     }
     within("data.train_limit", data.train_limit, 1..=usize::MAX)?;
     within("data.test_limit", data.test_limit, 1..=usize::MAX)?;
+    check_characterization(config)?;
     check_training(config)?;
     check_deployment(config)
 }
@@ -68,6 +69,22 @@ fn check_script(config: &Config) -> Result<(), OutOfRange> {
         }
     }
     Ok(())
+}
+
+fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
+    let CharacterizeSection { coherent, holdout, verify, limits } = config.characterize;
+    if config.processor.actuator_bits != 0 {
+        within("processor.actuator_bits", config.processor.actuator_bits, 2..=16)?;
+    }
+    within("characterize.coherent.sweep_points", coherent.sweep_points, 8..=4096)?;
+    within("characterize.coherent.settings", coherent.settings, 0..=1_000_000)?;
+    within("characterize.coherent.amplitude", coherent.amplitude, 0.01..=1.0)?;
+    within("characterize.holdout.matrices", holdout.matrices, 1..=1000)?;
+    within("characterize.holdout.repeats", holdout.repeats, 2..=10_000)?;
+    within("characterize.verify.turns", verify.turns, 1..=100)?;
+    within("characterize.verify.repeats", verify.repeats, 2..=10_000)?;
+    within("characterize.limits.open_loop", limits.open_loop, 0.0..=1.0)?;
+    within("characterize.limits.verified", limits.verified, 0.0..=1.0)
 }
 
 /// The trainer knows its own ranges.

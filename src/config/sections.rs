@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use alora_calibration::{LawChoice, MeasurementPlan, Probe};
+use alora_calibration::{
+    CoherentPlan, LawChoice, MeasurementPlan, Probe,
+    characterise::{CharacterisationPlan, HoldOutPlan},
+    verify::VerifyPlan,
+};
 use alora_drivers::mock::{Script, Spec};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +24,8 @@ pub struct ProcessorSection {
     pub preset: String,
     /// Seed of the simulated chip: its fabrication errors.
     pub chip_seed: u64,
+    /// Bits of the actuator DAC in place of the preset's, 2 to 16; 0: the preset's.
+    pub actuator_bits: u8,
     /// Overrides of the preset's physics, key by key; 0 switches a source off.
     pub physics: toml::Table,
     /// Faults that the mock brings.
@@ -31,6 +37,7 @@ impl Default for ProcessorSection {
         Self {
             preset: "incoherent-16x16".to_owned(),
             chip_seed: 1,
+            actuator_bits: 0,
             physics: toml::Table::new(),
             script: Script::default(),
         }
@@ -52,12 +59,55 @@ impl ProcessorSection {
                 physics.insert(key.clone(), value.clone());
             }
         }
+        if self.actuator_bits > 0
+            && let Some(toml::Value::Table(bits)) = table.get_mut("bits")
+        {
+            bits.insert("actuator".to_owned(), toml::Value::Integer(self.actuator_bits.into()));
+        }
         let spec: Spec = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
         match &spec {
             Spec::Incoherent(incoherent) => incoherent.check().map_err(|error| error.to_string())?,
             Spec::Coherent(coherent) => coherent.check().map_err(|error| error.to_string())?,
         }
         Ok(spec)
+    }
+}
+
+/// Characterisation of a chip about which nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CharacterizeSection {
+    /// What to measure of a coherent processor.
+    pub coherent: CoherentPlan,
+    /// Hold-out matrices.
+    pub holdout: HoldOutPlan,
+    /// The closed loop on measured weights.
+    pub verify: VerifyPlan,
+    /// What the certificate judges by.
+    pub limits: CertificateLimits,
+}
+
+impl CharacterizeSection {
+    /// The plan of the measurements.
+    #[must_use]
+    pub fn plan(&self) -> CharacterisationPlan {
+        CharacterisationPlan { coherent: self.coherent }
+    }
+}
+
+/// Largest σ on hold-out matrices that passes, of max|target|.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CertificateLimits {
+    /// Without feedback, 0 to 1.
+    pub open_loop: f64,
+    /// After program-and-verify, 0 to 1.
+    pub verified: f64,
+}
+
+impl Default for CertificateLimits {
+    fn default() -> Self {
+        Self { open_loop: 0.013, verified: 0.005 }
     }
 }
 

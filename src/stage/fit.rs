@@ -59,7 +59,7 @@ pub(super) fn subject(provenance: &Provenance) -> Subject {
 }
 
 /// Words for the reference of σ, as axes and tables show it.
-pub(crate) const FULL_SCALE: &str = "full scale";
+pub const FULL_SCALE: &str = "full scale";
 
 fn draw(pairs: &Pairs, report: &FitReport, folder: &mut RunFolder) -> Result<(), Error> {
     let scale = 1.0 / pairs.reference();

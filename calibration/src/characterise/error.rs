@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use alora_drivers::{BackendError, ProcessorId};
+use alora_drivers::{BackendError, ProcessorId, ProcessorKind};
 
-use crate::{coherent::CoherentError, store::StoreError};
+use crate::{coherent::CoherentError, encoding::EncodeError, store::StoreError, weights::WeightError};
 
 /// A characterisation that did not reach its end. What was measured is in the journal.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,20 @@ pub enum CharacteriseError {
     /// The coherent processor cannot be characterised as it is.
     #[error(transparent)]
     Coherent(#[from] CoherentError),
+    /// The matrix cannot be encoded.
+    #[error("the matrix cannot be encoded")]
+    Encode(#[from] EncodeError),
+    /// The data sheet is of the other family.
+    #[error(
+        "the data sheet is of another family than the connected processor, which is {connected}; give the data sheet of this processor"
+    )]
+    Family {
+        /// Family that answered.
+        connected: ProcessorKind,
+    },
+    /// The processor has no rows or columns.
+    #[error(transparent)]
+    Targets(#[from] WeightError),
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),

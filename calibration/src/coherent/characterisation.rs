@@ -24,18 +24,16 @@ pub struct Learnt {
     pub sd: Vec<f64>,
 }
 
-/// Heat that reaches one shifter from another.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Heat that reaches one shifter from another, path by path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HeatPath {
+pub struct HeatPaths {
     /// The shifter that is warmed.
-    pub victim: usize,
+    pub victim: Vec<usize>,
     /// The shifter that is driven.
-    pub aggressor: usize,
+    pub aggressor: Vec<usize>,
     /// Phase at the one per phase of the other.
-    pub coefficient: f64,
-    /// Standard uncertainty.
-    pub sd: f64,
+    pub coefficient: Learnt,
 }
 
 /// What is wrong with a phase shifter.
@@ -129,7 +127,7 @@ pub struct CoherentCharacterisation {
     /// Offset of Q.
     pub offset_q: Learnt,
     /// Crosstalk.
-    pub crosstalk: Vec<HeatPath>,
+    pub crosstalk: HeatPaths,
 }
 
 /// Cells whose expected error is beyond this (full scale = 1) are called unreachable.
@@ -155,14 +153,11 @@ impl CoherentCharacterisation {
         self.skew = learnt(&blocks.skew);
         self.offset_i = learnt(&blocks.offset_i);
         self.offset_q = learnt(&blocks.offset_q);
-        self.crosstalk = (layout.pairs.iter().zip(blocks.crosstalk.clone()))
-            .map(|(pair, index)| HeatPath {
-                victim: pair.victim,
-                aggressor: pair.aggressor,
-                coefficient: twin.values[index],
-                sd: sd[index],
-            })
-            .collect();
+        self.crosstalk = HeatPaths {
+            victim: layout.pairs.iter().map(|pair| pair.victim).collect(),
+            aggressor: layout.pairs.iter().map(|pair| pair.aggressor).collect(),
+            coefficient: learnt(&blocks.crosstalk),
+        };
     }
 
     fn twin(&self, layout: &Layout) -> Twin {
@@ -181,12 +176,11 @@ impl CoherentCharacterisation {
             (&blocks.skew, &self.skew),
             (&blocks.offset_i, &self.offset_i),
             (&blocks.offset_q, &self.offset_q),
+            (&blocks.crosstalk, &self.crosstalk.coefficient),
         ] {
             // A file of another size was refused when it was read.
             twin.values[range.clone()].iter_mut().zip(&learnt.value).for_each(|(to, from)| *to = *from);
         }
-        let paths = twin.values[blocks.crosstalk].iter_mut().zip(&self.crosstalk);
-        paths.for_each(|(to, path)| *to = path.coefficient);
         twin
     }
 
@@ -286,6 +280,11 @@ impl Encoding for MeshEncoding {
         }
         Array3::from_shape_vec((repeats, vectors, modes), values)
             .unwrap_or_else(|_| Array3::zeros((repeats, vectors, modes)))
+    }
+
+    fn largest_output(&self, output_scale: f64) -> Option<Vec<f64>> {
+        // Both quadratures are held when the modulus is.
+        Some(self.gains.iter().map(|gain| output_scale / gain).collect())
     }
 
     fn refine(&self, encoded: &Encoded, correction: ArrayView2<'_, f64>) -> Option<Encoded> {

@@ -17,18 +17,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::{
-    prior::Beliefs,
-    probe::{Front, orthogonal},
-    start::Start,
-};
+use self::{prior::Beliefs, probe::Front, start::Start};
 use super::{
-    CoherentCharacterisation, CoherentError, Learnt,
+    CoherentCharacterisation, CoherentError, HeatPaths, Learnt,
     twin::{Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
 };
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
     observer::Event,
+    vectors::orthogonal,
 };
 
 /// How much to measure of a coherent processor.
@@ -82,7 +79,8 @@ impl Work<'_, '_> {
     }
 
     fn vectors(&mut self) -> InputBatch {
-        self.front.inputs(&orthogonal(self.front.modes, self.plan.amplitude, &mut self.rng))
+        let vectors = orthogonal(self.front.modes, &mut self.rng);
+        self.front.inputs(&(vectors * self.plan.amplitude))
     }
 
     async fn dark(&mut self) -> Result<(), CharacteriseError> {
@@ -125,8 +123,8 @@ impl Work<'_, '_> {
 /// Random settings of the global refinement by the size of the processor.
 fn settings_for(modes: usize) -> usize {
     match modes {
-        0..=4 => 800,
-        5..=8 => 1400,
+        0..=4 => 700,
+        5..=8 => 1450,
         _ => 1600,
     }
 }
@@ -185,7 +183,7 @@ pub(crate) async fn characterise(
         skew: Learnt::default(),
         offset_i: Learnt::default(),
         offset_q: Learnt::default(),
-        crosstalk: Vec::new(),
+        crosstalk: HeatPaths::default(),
     };
     found.fill(layout, &fitted.twin, &sd);
     Ok(found)

@@ -5,7 +5,6 @@ use std::f64::consts::PI;
 use alora_drivers::{Code, Descriptor, InputBatch, InputCode, Readout, datasheet::CoherentDataSheet};
 use ndarray::Array2;
 use num_complex::Complex64;
-use rand::{Rng, RngExt};
 
 use crate::coherent::twin::{Fields, Setting};
 
@@ -111,25 +110,4 @@ impl Front {
         }
         matrix
     }
-}
-
-/// An orthogonal set of `modes` real vectors of amplitudes at most `amplitude`, rows in random order and with random signs:
-/// Hadamard vectors (Sylvester) where `modes` is a power of two, else those of the discrete Hartley transform.
-pub(super) fn orthogonal(modes: usize, amplitude: f64, rng: &mut impl Rng) -> Array2<f64> {
-    let mut order: Vec<usize> = (0..modes).collect();
-    for k in (1..modes).rev() {
-        order.swap(k, rng.random_range(0..=k));
-    }
-    let rows: Vec<f64> = (0..modes).map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect();
-    let columns: Vec<f64> = (0..modes).map(|_| if rng.random::<bool>() { 1.0 } else { -1.0 }).collect();
-    Array2::from_shape_fn((modes, modes), |(vector, input)| {
-        let k = order[vector];
-        let entry = if modes.is_power_of_two() {
-            if (k & input).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
-        } else {
-            let angle = 2.0 * PI * (k * input % modes) as f64 / modes as f64;
-            (angle.cos() + angle.sin()) / std::f64::consts::SQRT_2
-        };
-        amplitude * entry * rows[vector] * columns[input]
-    })
 }

@@ -22,6 +22,7 @@ async fn trial() {
     let size = number("N", 4);
     let mut totals = [(0usize, 0usize, 0.0f64); 5];
     let mut sigma = (0.0, 0);
+    let mut sigma2 = (0.0, 0);
     for seed in number("FROM", 1) as u64..=number("CHIPS", 2) as u64 {
         let name = format!("factory-fresh-coherent-{size}x{size}");
         let Some(Spec::Coherent(mut spec)) = Spec::preset(&name) else { panic!() };
@@ -84,13 +85,11 @@ async fn trial() {
             count(3, found.alpha.value[k] - alpha, found.alpha.sd[k]);
             count(3, found.beta.value[k] - beta, found.beta.sd[k]);
         }
-        for path in &found.crosstalk {
-            let truth = answers
-                .crosstalk
-                .iter()
-                .find(|(v, a, _)| (*v, *a) == (path.victim, path.aggressor))
-                .map_or(0.0, |t| t.2);
-            count(4, path.coefficient - truth, path.sd);
+        let paths = &found.crosstalk;
+        for k in 0..paths.victim.len() {
+            let pair = (paths.victim[k], paths.aggressor[k]);
+            let truth = answers.crosstalk.iter().find(|(v, a, _)| (*v, *a) == pair).map_or(0.0, |t| t.2);
+            count(4, paths.coefficient.value[k] - truth, paths.coefficient.sd[k]);
         }
         let gains: Vec<f64> = backend
             .true_output_gain()
@@ -117,18 +116,48 @@ async fn trial() {
             let percent = |square: f64| 100.0 * (square / (size * size) as f64).sqrt() / top;
             sigma.0 += percent(square);
             sigma.1 += 1;
-            all.push(format!(
+            let mut text = format!(
                 "{:.3} (model {:.3}, im {:.1}, un {})",
                 percent(square),
                 percent(model),
                 percent(imaginary),
                 program.unreachable.len()
-            ));
+            );
+            if std::env::var("VERIFY").is_ok() {
+                let mut journal = Journal::in_memory(backend.descriptor().clone());
+                let mut bench = Bench::new(Source::Live(&mut backend), &mut journal, &mut silent).unwrap();
+                let plan = crate::verify::VerifyPlan { turns: number("TURNS", 4), ..Default::default() };
+                let verified = crate::verify::program_and_verify(&mut bench, &encoding, &weights, "t", &plan)
+                    .await
+                    .unwrap();
+                let _ = backend.apply(&verified.encoded.frame).await.unwrap();
+                let truth = backend.true_transfer();
+                let mut square = 0.0;
+                for ((i, j), w) in target.indexed_iter() {
+                    square += (truth[(i, j)].re * gains[i] * program.output_scale - w).powi(2);
+                }
+                sigma2.0 += percent(square);
+                sigma2.1 += 1;
+                let turns: Vec<String> = verified
+                    .turns
+                    .iter()
+                    .map(|t| format!("{:.3}~{:.3}", 100.0 * t.measured.rms, 100.0 * t.measured.programming))
+                    .collect();
+                text += &format!(
+                    " -> {:.3} best {} floor {:.3} noise {:.3} [{}]",
+                    percent(square),
+                    verified.best,
+                    100.0 * verified.predicted_floor,
+                    100.0 * verified.turns[0].measured.noise,
+                    turns.join(" ")
+                );
+            }
+            all.push(text);
         }
         eprintln!(
             "chip {seed}: rms {:.5}, {vectors} vectors, {compute:.1?}; open loop % {} ({:.1?})",
             found.residual,
-            all.join("  "),
+            all.join("\n      "),
             started.elapsed()
         );
     }
@@ -141,5 +170,6 @@ async fn trial() {
             (square / n as f64).sqrt()
         );
     }
+    eprintln!("mean cover verified {:.4}", sigma2.0 / f64::from(sigma2.1));
     eprintln!("mean cover sigma {:.4}", sigma.0 / f64::from(sigma.1));
 }

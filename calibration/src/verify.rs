@@ -1,0 +1,248 @@
+//! Program and verify: the closed loop on measured weights.
+//!
+//! With `b` the difference between what is measured and what the encoding expects of the codes that were set, its mean over
+//! all turns is taken off the target and the matrix is encoded anew. The mean of `K` turns has the noise of one over `√K`, so that
+//!
+//! ```text
+//! σ²_floor = σ²_codes + s²_n / K
+//! ```
+//!
+//! with `σ_codes` what whole codes leave by the encoding's own account and `s_n` the standard error of one turn's reading; a loop of
+//! constant damping `η` has `η / (2 − η)` in place of `1 / K` (`σ² = σ²_codes + η s²_n / (2 − η)`).
+
+use alora_drivers::Readout;
+use ndarray::{Array2, Array3, ArrayView3, Axis};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    characterise::{Bench, CharacteriseError, Question},
+    encoding::{Encoded, EncodedInputs, Encoding},
+    vectors::orthogonal,
+    weights::WeightMatrix,
+};
+
+/// How a closed loop proceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VerifyPlan {
+    /// Most turns of the loop, at least 1.
+    pub turns: usize,
+    /// Readings of the whole matrix a turn, at least 2.
+    pub repeats: usize,
+    /// Seed of the probe vectors.
+    pub seed: u64,
+}
+
+impl Default for VerifyPlan {
+    fn default() -> Self {
+        Self { turns: 4, repeats: 64, seed: 1 }
+    }
+}
+
+/// One measurement of a programmed matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// `[repeats, rows, cols]`, full scale = 1.
+    pub values: Array3<f64>,
+    /// Counts taken at a limit.
+    pub saturated: usize,
+}
+
+/// A matrix as it was read, against its target, over the cells that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deviation {
+    /// rms of (mean reading − target): programming error and what is left of the noise.
+    pub rms: f64,
+    /// rms standard error of the mean reading.
+    pub noise: f64,
+    /// `√(rms² − noise²)`, not below 0: programming error alone.
+    pub programming: f64,
+    /// Cells.
+    pub cells: usize,
+}
+
+/// One turn of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// What was measured.
+    pub measured: Deviation,
+    /// What whole codes leave, by the encoding's account.
+    pub codes: f64,
+}
+
+/// Result of the loop: the best set that was *measured*.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Codes and expectations of the best set.
+    pub encoded: Encoded,
+    /// Which turn it was, from 0: turn 0 is the open loop.
+    pub best: usize,
+    /// All turns.
+    pub turns: Vec<Turn>,
+    /// `σ_floor` after these turns.
+    pub predicted_floor: f64,
+}
+
+/// Reads the matrix that `encoded` programs, each time by another set of vectors.
+///
+/// # Errors
+/// As for [`Bench::ask`].
+pub async fn read(
+    bench: &mut Bench<'_>,
+    encoding: &dyn Encoding,
+    encoded: &Encoded,
+    name: &str,
+    repeats: usize,
+    seed: u64,
+) -> Result<Reading, CharacteriseError> {
+    let probes = Probes::new(encoding, encoded, repeats, seed);
+    let question = Question {
+        name: name.to_owned(),
+        frames: vec![encoded.frame.clone()],
+        inputs: vec![probes.inputs.batch.clone()],
+        repeats: 1,
+    };
+    let readings = bench.ask(question).await?;
+    Ok(probes.decode(encoding, encoded, &readings[0]))
+}
+
+/// Input vectors of one reading, `repeats` orthogonal sets one after the other.
+struct Probes {
+    repeats: usize,
+    vectors: Array2<f64>,
+    inputs: EncodedInputs,
+}
+
+/// Share of the largest expected output that the vectors may use.
+const REACH: f64 = 0.9;
+
+impl Probes {
+    fn new(encoding: &dyn Encoding, encoded: &Encoded, repeats: usize, seed: u64) -> Self {
+        let cols = encoded.expected.ncols();
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let mut vectors = Array2::zeros((repeats * cols, cols));
+        for mut set in vectors.axis_chunks_iter_mut(Axis(0), cols) {
+            set.assign(&orthogonal(cols, rng));
+        }
+        let mut inputs = encoding.encode_inputs(vectors.view());
+        // Each vector is as strong as the outputs that are expected of it allow.
+        if let Some(most) = encoding.largest_output(encoded.output_scale) {
+            let outputs = vectors.dot(&encoded.expected.t());
+            for (v, row) in outputs.rows().into_iter().enumerate() {
+                let over =
+                    row.iter().zip(&most).map(|(y, most)| y.abs() / (REACH * most)).fold(1.0, f64::max);
+                inputs.weaken(v, over);
+            }
+        }
+        Self { repeats, vectors, inputs }
+    }
+
+    fn decode(&self, encoding: &dyn Encoding, encoded: &Encoded, readout: &Readout) -> Reading {
+        let outputs = encoding.decode(readout, &self.inputs, encoded.output_scale);
+        let (rows, cols) = encoded.expected.dim();
+        let outputs = outputs.index_axis(Axis(0), 0).to_owned();
+        let mut values = Array3::zeros((self.repeats, rows, cols));
+        for (repeat, mut matrix) in values.outer_iter_mut().enumerate() {
+            let range = ndarray::s![repeat * cols..(repeat + 1) * cols, ..];
+            let (vectors, outputs) = (self.vectors.slice(range), outputs.slice(range));
+            let energy = vectors.row(0).iter().map(|x| x * x).sum::<f64>();
+            matrix.assign(&(outputs.t().dot(&vectors) / energy));
+        }
+        let saturated = readout.saturated.iter().filter(|&&flag| flag).count();
+        Reading { values, saturated }
+    }
+}
+
+impl Deviation {
+    /// Of readings `[repeats, rows, cols]`, at least 2, from their target, where `kept`.
+    #[must_use]
+    pub fn of(values: ArrayView3<'_, f64>, target: &WeightMatrix, kept: &Array2<bool>) -> Self {
+        let repeats = values.len_of(Axis(0)) as f64;
+        let (mut square, mut noise, mut cells) = (0.0, 0.0, 0);
+        for ((row, col), target) in target.view().indexed_iter() {
+            if !kept[(row, col)] {
+                continue;
+            }
+            let readings = values.slice(ndarray::s![.., row, col]);
+            let mean = readings.sum() / repeats;
+            let spread: f64 = readings.iter().map(|y| (y - mean).powi(2)).sum();
+            square += (mean - target).powi(2);
+            noise += spread / (repeats - 1.0).max(1.0) / repeats;
+            cells += 1;
+        }
+        let n = cells.max(1) as f64;
+        let (square, noise) = (square / n, noise / n);
+        Self { rms: square.sqrt(), noise: noise.sqrt(), programming: (square - noise).max(0.0).sqrt(), cells }
+    }
+}
+
+/// Cells of `encoded` that can be reached.
+#[must_use]
+pub fn reachable(encoded: &Encoded) -> Array2<bool> {
+    let mut kept = Array2::from_elem(encoded.expected.dim(), true);
+    encoded.unreachable.iter().for_each(|cell| kept[(cell.row, cell.col)] = false);
+    kept
+}
+
+/// Programs `target` and corrects it by what is measured, at most `plan.turns` times. Returns the set that was *measured* best.
+///
+/// The loop ends early when a turn's deviation is its noise alone, or when whole codes cannot follow the correction. An
+/// encoding that cannot be refined is measured once.
+///
+/// # Errors
+/// A target that cannot be encoded, and those of [`Bench::ask`].
+pub async fn program_and_verify(
+    bench: &mut Bench<'_>,
+    encoding: &dyn Encoding,
+    target: &WeightMatrix,
+    name: &str,
+    plan: &VerifyPlan,
+) -> Result<Verified, CharacteriseError> {
+    let mut encoded = encoding.encode(target)?;
+    let kept = reachable(&encoded);
+    let mut bias = Array2::<f64>::zeros(encoded.expected.dim());
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut best = (f64::INFINITY, 0, encoded.clone());
+    for turn in 0..plan.turns.max(1) {
+        let seed = plan.seed.wrapping_add(turn as u64 * 0x9E37_79B9);
+        let question = format!("{name}-turn-{turn:02}");
+        let reading = read(bench, encoding, &encoded, &question, plan.repeats.max(2), seed).await?;
+        let measured = Deviation::of(reading.values.view(), target, &kept);
+        let codes = rms_of(&(&encoded.expected + &bias - &target.view()), &kept);
+        turns.push(Turn { measured, codes });
+        if measured.rms < best.0 {
+            best = (measured.rms, turn, encoded.clone());
+        }
+        let mean = reading.values.mean_axis(Axis(0)).unwrap_or_else(|| encoded.expected.clone());
+        let share = 1.0 / (turn + 1) as f64;
+        bias = &bias * (1.0 - share) + &((&mean - &encoded.expected) * share);
+        let wanted = &target.view() - &bias;
+        let Some(next) = encoding.refine(&encoded, (&wanted - &encoded.expected).view()) else { break };
+        let left = |expected: &Array2<f64>| rms_of(&(expected - &wanted), &kept);
+        if left(&next.expected) >= left(&encoded.expected) || next.frame == encoded.frame {
+            break;
+        }
+        encoded = next;
+    }
+    let count = turns.len() as f64;
+    let noise = turns.iter().map(|turn| turn.measured.noise.powi(2)).sum::<f64>() / count;
+    let codes = turns.last().map_or(0.0, |turn| turn.codes);
+    // The last correction is the mean of the turns before it.
+    let predicted_floor = (codes * codes + noise / (count - 1.0).max(1.0)).sqrt();
+    Ok(Verified { encoded: best.2, best: best.1, turns, predicted_floor })
+}
+
+fn rms_of(difference: &Array2<f64>, kept: &Array2<bool>) -> f64 {
+    let (mut square, mut count) = (0.0, 0usize);
+    for (value, &kept) in difference.iter().zip(kept) {
+        if kept {
+            square += value * value;
+            count += 1;
+        }
+    }
+    (square / count.max(1) as f64).sqrt()
+}

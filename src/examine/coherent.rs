@@ -1,0 +1,80 @@
+//! Coherent chips.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    f64::consts::{PI, TAU},
+};
+
+use alora_calibration::{CoherentCharacterisation, mesh::Topology};
+use alora_drivers::mock::coherent::CoherentAnswers;
+
+use super::{DefectCount, Kind, Tally, count};
+
+pub(super) fn examine(
+    found: &CoherentCharacterisation,
+    answers: &CoherentAnswers,
+) -> (BTreeMap<String, Kind>, DefectCount) {
+    let mut kinds = BTreeMap::new();
+    let mut tally = |name: &str, errors: &mut dyn Iterator<Item = (f64, f64)>| {
+        let mut tally = Tally::default();
+        errors.for_each(|(error, sd)| tally.add(error, sd));
+        kinds.insert(name.to_owned(), tally.done());
+    };
+    let phases = phase_errors(found, answers);
+    tally("phase_at_zero_rad", &mut phases.into_iter().zip(found.phase_at_zero.sd.iter().copied()));
+    let slopes = found.slope.value.iter().zip(&answers.slope).map(|(found, truth)| 1.0 + found - truth);
+    tally("slope", &mut slopes.zip(found.slope.sd.iter().copied()));
+    let quartics = found.quartic.value.iter().zip(&answers.quartic).map(|(found, truth)| found - truth);
+    tally("quartic", &mut quartics.zip(found.quartic.sd.iter().copied()));
+    tally("splitter_rad", &mut splitter_errors(found, answers));
+    let truth: HashMap<(usize, usize), f64> =
+        answers.crosstalk.iter().map(|&(victim, aggressor, x)| ((victim, aggressor), x)).collect();
+    let paths = &found.crosstalk;
+    let crosstalk = paths.victim.iter().zip(&paths.aggressor).zip(&paths.coefficient.value).map(
+        |((&victim, &aggressor), found)| found - truth.get(&(victim, aggressor)).copied().unwrap_or(0.0),
+    );
+    tally("crosstalk", &mut crosstalk.zip(paths.coefficient.sd.iter().copied()));
+
+    let called: Vec<usize> = found.defects.iter().map(|defect| defect.actuator).collect();
+    let made = [answers.stuck.clone(), answers.weak.clone()].concat();
+    (kinds, count(&called, &made, found.limits.len()))
+}
+
+/// Errors of φ0, the truth taken to the gauge of the characterisation; those of the outputs about their mean.
+fn phase_errors(found: &CoherentCharacterisation, answers: &CoherentAnswers) -> Vec<f64> {
+    let topology = Topology::new(found.modes);
+    let mut truth = answers.phase_at_zero.clone();
+    let mut screen: Vec<f64> = (0..found.modes)
+        .map(|mode| std::mem::take(&mut truth[topology.attenuator_theta(mode) + 1]))
+        .collect();
+    for (position, site) in topology.sites().iter().enumerate() {
+        truth[topology.u_theta(position) + 1] += screen[site.upper] - screen[site.upper + 1];
+        screen[site.upper] = screen[site.upper + 1];
+    }
+    let first = topology.output_phase(0);
+    truth[first..].iter_mut().zip(screen).for_each(|(phase, ahead)| *phase += ahead);
+    let mut errors: Vec<f64> =
+        found.phase_at_zero.value.iter().zip(truth).map(|(found, truth)| wrap(found - truth)).collect();
+    let (s, c) = errors[first..].iter().fold((0.0, 0.0), |(s, c), error| (s + error.sin(), c + error.cos()));
+    let mean = f64::atan2(s, c);
+    errors[first..].iter_mut().for_each(|error| *error = wrap(*error - mean));
+    errors
+}
+
+/// Of an attenuator only α + β is seen.
+fn splitter_errors(
+    found: &CoherentCharacterisation,
+    answers: &CoherentAnswers,
+) -> impl Iterator<Item = (f64, f64)> {
+    let mesh = found.modes * (found.modes - 1) / 2;
+    let attenuators = mesh..mesh + found.modes;
+    let meshes = (0..answers.splitters.len()).filter(move |k| !attenuators.contains(k));
+    meshes.flat_map(|k| {
+        let (alpha, beta) = answers.splitters[k];
+        [(found.alpha.value[k] - alpha, found.alpha.sd[k]), (found.beta.value[k] - beta, found.beta.sd[k])]
+    })
+}
+
+fn wrap(angle: f64) -> f64 {
+    (angle + PI).rem_euclid(TAU) - PI
+}

@@ -1,0 +1,195 @@
+//! A chip about which nothing is known: characterise, judge on hold-out matrices, certify.
+
+use std::{path::Path, time::Instant};
+
+use alora_calibration::{
+    Calibration, Learned, Provenance,
+    characterise::{Bench, HoldOut, Journal, Source, characterise, hold_out},
+};
+use alora_drivers::{BackendErrorKind, DataSheet, PhotonicBackend, ProcessorId, ProcessorKind};
+use serde::{Deserialize, Serialize};
+
+use super::{Context, connect};
+use crate::{
+    config::Config,
+    error::Error,
+    examine::{DefectCount, Examination, examine},
+};
+
+/// Where readings come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readings {
+    /// A new journal in the run's folder.
+    New,
+    /// The journal in the run's folder, and the processor for what it lacks.
+    Resume,
+    /// The journal alone.
+    Replay,
+}
+
+/// Defects: found, and for a simulated chip also what it was made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DefectReport {
+    /// Elements that were made stuck or weak; absent for a real chip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<usize>,
+    /// Defects that are defects; for a real chip all that were found.
+    pub found: usize,
+    /// Sound elements called defective; absent for a real chip.
+    #[serde(rename = "false", skip_serializing_if = "Option::is_none")]
+    pub false_alarms: Option<usize>,
+    /// Elements of the chip.
+    pub elements: usize,
+}
+
+/// What is said of one chip.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChipReport {
+    /// [`ChipReport::SCHEMA`].
+    pub schema: String,
+    /// True when no physical processor stands behind the numbers.
+    pub simulated: bool,
+    /// Serial number.
+    pub processor: ProcessorId,
+    /// Family.
+    pub kind: ProcessorKind,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub cols: usize,
+    /// Bits of the actuator DAC.
+    pub actuator_bits: u8,
+    /// True when every limit is kept.
+    pub passed: bool,
+    /// σ of the programming error on hold-out matrices, fractions of max|target|.
+    pub holdout: HoldOut,
+    /// Share of true parameters within their stated 95 % intervals; simulated chips only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+    /// Coverage by kind; simulated chips only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examination: Option<Examination>,
+    /// Defects.
+    pub defects: DefectReport,
+    /// Input vectors of the characterisation.
+    pub measurements: u64,
+    /// Input vectors of the hold-out matrices and their closed loops.
+    pub holdout_measurements: u64,
+    /// Time of the characterisation by the processor's clock.
+    pub bench_seconds: f64,
+    /// Time that the characterisation took to compute (a simulated chip's own time included).
+    pub compute_seconds: f64,
+}
+
+impl ChipReport {
+    /// Version of the file format.
+    pub const SCHEMA: &'static str = "alora.chip/1";
+}
+
+/// Characterises the processor of the configuration and judges it on hold-out matrices. Writes the journal, `calibration.toml`
+/// and `chip.toml`. The processor is parked after, also when this fails.
+///
+/// # Errors
+/// A processor that cannot be characterised, the operator's wish to stop, or a folder that cannot be written.
+pub async fn characterize(context: &mut Context<'_>, readings: Readings) -> Result<ChipReport, Error> {
+    let (mut backend, sheet) = connect(context.config)?;
+    let root = context.folder.root().to_owned();
+    let mut journal = match readings {
+        Readings::New => Journal::create(&root, backend.descriptor().clone())?,
+        Readings::Resume | Readings::Replay => Journal::open(&root)?,
+    };
+    let outcome = {
+        let source = match readings {
+            Readings::Replay => Source::Replay,
+            Readings::New | Readings::Resume => Source::Live(&mut *backend),
+        };
+        learn(context, source, &mut journal, &sheet).await
+    };
+    if readings != Readings::Replay {
+        park(&mut *backend, &outcome).await?;
+    }
+    let (calibration, report) = outcome?;
+    calibration.write(&context.folder.file("calibration", "calibration.toml"))?;
+    write_report(&report, &context.folder.file("report", "chip.toml"))?;
+    Ok(report)
+}
+
+/// A failure to park is told only when nothing else failed before.
+async fn park<T>(backend: &mut dyn PhotonicBackend, outcome: &Result<T, Error>) -> Result<(), Error> {
+    match backend.park().await {
+        Err(error) if outcome.is_ok() || !matches!(error.kind, BackendErrorKind::Disconnected) => {
+            if outcome.is_ok() { Err(error.into()) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn learn<'b>(
+    context: &'b mut Context<'_>,
+    source: Source<'b>,
+    journal: &'b mut Journal,
+    sheet: &DataSheet,
+) -> Result<(Calibration, ChipReport), Error> {
+    let plan = context.config.characterize;
+    let provenance = Provenance::of(journal.descriptor(), context.created.clone(), plan.coherent.seed);
+    let started = Instant::now();
+    let config = context.config;
+    let mut bench = Bench::new(source, journal, &mut *context.observer)?;
+    let calibration = characterise(&mut bench, sheet, &plan.plan(), provenance).await?;
+    let compute_seconds = started.elapsed().as_secs_f64();
+    let (measurements, bench_seconds) = (bench.vectors(), bench.bench_time().as_secs_f64());
+    let encoding = calibration.encoding();
+    let holdout = hold_out(&mut bench, &*encoding, &plan.holdout, &plan.verify).await?;
+    let holdout_measurements = bench.vectors() - measurements;
+    let descriptor = bench.descriptor().clone();
+    let examination = simulated_truth(config, &calibration);
+    let found = defects_found(&calibration);
+    let defects = match &examination {
+        Some(Examination { defects: DefectCount { injected, found, false_alarms, elements }, .. }) => {
+            DefectReport {
+                injected: Some(*injected),
+                found: *found,
+                false_alarms: Some(*false_alarms),
+                elements: *elements,
+            }
+        }
+        None => DefectReport { injected: None, found, false_alarms: None, elements: descriptor.limits.len() },
+    };
+    let limits = plan.limits;
+    let report = ChipReport {
+        schema: ChipReport::SCHEMA.to_owned(),
+        simulated: descriptor.simulated,
+        processor: descriptor.id.clone(),
+        kind: descriptor.kind,
+        rows: descriptor.outputs,
+        cols: descriptor.inputs,
+        actuator_bits: descriptor.bits.actuator,
+        passed: holdout.open_loop <= limits.open_loop && holdout.verified <= limits.verified,
+        coverage: examination.as_ref().map(|examination| examination.coverage),
+        examination,
+        holdout,
+        defects,
+        measurements,
+        holdout_measurements,
+        bench_seconds,
+        compute_seconds,
+    };
+    Ok((calibration, report))
+}
+
+fn simulated_truth(config: &Config, calibration: &Calibration) -> Option<Examination> {
+    let spec = config.processor.spec().ok()?;
+    examine(calibration, &spec, config.processor.chip_seed)
+}
+
+fn defects_found(calibration: &Calibration) -> usize {
+    match &calibration.learned {
+        Learned::CharacterisedCoherent(found) => found.defects.len(),
+        Learned::Incoherent(found) => found.defects.len(),
+        Learned::Coherent(found) => found.defects.len(),
+    }
+}
+
+fn write_report(report: &ChipReport, path: &Path) -> Result<(), Error> {
+    Ok(alora_calibration::write_toml(path, report)?)
+}
