@@ -151,7 +151,7 @@ impl Fit<'_> {
         let residuals = |index: usize| point.seen[index].residual.clone();
         let mut rhs = self.transpose(&point, &residuals);
         rhs.iter_mut().zip(self.away(twin)).for_each(|(r, away)| *r -= away);
-        self.solve(&point, &precondition, damping, &rhs)
+        self.solve(&point, &precondition, damping, &rhs, SOLVER_GOAL)
     }
 
     /// `S t` with `(S JᵀWJ S + 1 + μ D) t = rhs`, and the steps that the solver took.
@@ -161,6 +161,7 @@ impl Fit<'_> {
         precondition: &Preconditioner,
         damping: f64,
         rhs: &[f64],
+        goal: f64,
     ) -> (Vec<f64>, usize) {
         let apply = |t: &[f64]| -> Vec<f64> {
             let step: Vec<f64> = t.iter().zip(&self.prior.sd).map(|(t, sd)| t * sd).collect();
@@ -170,8 +171,7 @@ impl Fit<'_> {
             }
             y
         };
-        let (t, steps) =
-            conjugate_gradients(apply, rhs, |r| precondition.solve(r), SOLVER_STEPS, SOLVER_GOAL);
+        let (t, steps) = conjugate_gradients(apply, rhs, |r| precondition.solve(r), SOLVER_STEPS, goal);
         (t.iter().zip(&self.prior.sd).map(|(t, sd)| t * sd).collect(), steps)
     }
 
@@ -223,7 +223,7 @@ impl Fit<'_> {
             let relative = step[blocks.input.start + mode];
             fields.row_mut(mode).iter_mut().for_each(|entry| *entry *= relative);
         }
-        Chip::new(self.layout, point.parts, &seen.phases.phases).tangent(&seen.tape, &changes, &mut fields);
+        Chip::turned(self.layout, point.parts, &seen.shifted).tangent(&seen.tape, &changes, &mut fields);
         let output = twin.of(|b| &b.output);
         let (imbalance, skew) = (twin.of(|b| &b.imbalance), twin.of(|b| &b.skew));
         for mode in 0..modes {
@@ -280,7 +280,7 @@ impl Fit<'_> {
             }
         }
         let mut changes = Changes::none(self.layout);
-        Chip::new(self.layout, point.parts, &seen.phases.phases).adjoint(&seen.tape, &mut back, &mut changes);
+        Chip::turned(self.layout, point.parts, &seen.shifted).adjoint(&seen.tape, &mut back, &mut changes);
         let input = twin.of(|b| &b.input);
         for mode in 0..modes {
             let gain = input[mode].exp();

@@ -1,5 +1,7 @@
 //! Fields through the chip, with first derivatives in both directions by every phase, splitter and loss.
 
+use std::borrow::Cow;
+
 use num_complex::Complex64;
 
 use super::layout::{Element, Layout};
@@ -47,6 +49,7 @@ impl Fields {
     }
 
     /// Rows `upper < lower`.
+    #[inline(always)]
     fn two(&mut self, element: Element) -> (&mut [f64], &mut [f64]) {
         let size = 2 * self.width;
         let (above, below) = self.entries.split_at_mut(size * element.lower);
@@ -88,7 +91,7 @@ pub(in crate::coherent) struct Chip<'a> {
     layout: &'a Layout,
     parts: &'a [Part],
     /// `(cos, sin)` of every phase.
-    turns: Vec<(f64, f64)>,
+    turns: Cow<'a, [(f64, f64)]>,
 }
 
 /// Splitters and transmission of one interferometer.
@@ -107,6 +110,17 @@ impl Part {
         };
         Self { first: cos_sin(alpha), second: cos_sin(beta), transmission: log_transmission.exp() }
     }
+}
+
+/// `(cos, sin)` of every phase.
+pub(in crate::coherent) fn turns(phases: &[f64]) -> Vec<(f64, f64)> {
+    phases
+        .iter()
+        .map(|phase| {
+            let (s, c) = phase.sin_cos();
+            (c, s)
+        })
+        .collect()
 }
 
 #[inline(always)]
@@ -194,17 +208,20 @@ fn across_turned(back: &[f64], (c, s): (f64, f64), taped: &[f64]) -> f64 {
 
 impl<'a> Chip<'a> {
     pub(in crate::coherent) fn new(layout: &'a Layout, parts: &'a [Part], phases: &[f64]) -> Self {
-        let turns = phases
-            .iter()
-            .map(|phase| {
-                let (s, c) = phase.sin_cos();
-                (c, s)
-            })
-            .collect();
-        Self { layout, parts, turns }
+        Self { layout, parts, turns: Cow::Owned(turns(phases)) }
+    }
+
+    /// The same from `(cos, sin)` of every phase.
+    pub(in crate::coherent) fn turned(
+        layout: &'a Layout,
+        parts: &'a [Part],
+        turns: &'a [(f64, f64)],
+    ) -> Self {
+        Self { layout, parts, turns: Cow::Borrowed(turns) }
     }
 
     /// Propagates `fields` in place.
+    #[inline(always)]
     pub(in crate::coherent) fn forward(&self, fields: &mut Fields) {
         let dump = self.layout.modes();
         for (index, (&element, part)) in self.layout.elements.iter().zip(self.parts).enumerate() {
@@ -223,6 +240,7 @@ impl<'a> Chip<'a> {
     }
 
     /// Propagates `fields` in place and returns the tape of [`Self::tangent`] and [`Self::adjoint`].
+    #[inline(always)]
     pub(in crate::coherent) fn record(&self, fields: &mut Fields) -> Tape {
         let dump = self.layout.modes();
         let size = 2 * fields.width;
@@ -252,6 +270,7 @@ impl<'a> Chip<'a> {
     }
 
     /// First-order change of the outputs by `changes` of the chip and `fields` of the inputs, in place.
+    #[inline(always)]
     pub(in crate::coherent) fn tangent(&self, tape: &[f64], changes: &Changes, fields: &mut Fields) {
         let dump = self.layout.modes();
         let size = 2 * fields.width;
@@ -286,6 +305,7 @@ impl<'a> Chip<'a> {
 
     /// Adjoint of [`Self::tangent`] for the scalar product `Re Σ x̄ y`: carries `back` from the outputs to the inputs in
     /// place and adds each part's share to `gradient`.
+    #[inline(always)]
     pub(in crate::coherent) fn adjoint(&self, tape: &[f64], back: &mut Fields, gradient: &mut Changes) {
         let dump = self.layout.modes();
         let size = 2 * back.width;

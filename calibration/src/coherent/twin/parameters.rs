@@ -115,6 +115,7 @@ impl Twin {
     }
 
     /// Phases with the drives `drive` (data-sheet phases, radians).
+    #[inline(always)]
     pub(in crate::coherent) fn phases(&self, layout: &Layout, drive: &[f64]) -> Phases {
         let (slope, quartic) = (self.of(|b| &b.slope), self.of(|b| &b.quartic));
         let count = drive.len();
@@ -142,6 +143,7 @@ impl Twin {
     }
 
     /// Changes of the chip when the parameters move by `step`.
+    #[inline(always)]
     pub(in crate::coherent) fn changes(&self, layout: &Layout, at: &Phases, step: &[f64]) -> Changes {
         let block = |range: &Range<usize>| &step[range.clone()];
         let b = &self.blocks;
@@ -170,6 +172,7 @@ impl Twin {
     }
 
     /// Adjoint of [`Self::changes`]: adds to `gradient`, which has the length of the vector.
+    #[inline(always)]
     pub(in crate::coherent) fn changes_adjoint(
         &self,
         layout: &Layout,

@@ -4,7 +4,7 @@ use num_complex::Complex64;
 
 use super::{
     layout::Layout,
-    optics::{Chip, Fields, Part, Tape},
+    optics::{Chip, Fields, Part, Tape, turns},
     parameters::{Phases, Twin},
 };
 
@@ -27,6 +27,8 @@ pub(in crate::coherent) struct Setting {
 #[derive(Clone, Debug)]
 pub(in crate::coherent) struct Seen {
     pub(in crate::coherent) phases: Phases,
+    /// `(cos, sin)` of every phase.
+    pub(in crate::coherent) shifted: Vec<(f64, f64)>,
     pub(in crate::coherent) tape: Tape,
     /// `w`, fields at the hybrids without the oscillator's phase.
     pub(in crate::coherent) fields: Fields,
@@ -76,7 +78,8 @@ impl Setting {
     ) -> Seen {
         let modes = layout.modes();
         let phases = twin.phases(layout, &self.drive);
-        let chip = Chip::new(layout, parts, &phases.phases);
+        let shifted = turns(&phases.phases);
+        let chip = Chip::turned(layout, parts, &shifted);
         let mut fields = self.driven(twin, modes);
         let tape = chip.record(&mut fields);
         for (mode, gain) in twin.of(|b| &b.output).iter().enumerate() {
@@ -87,6 +90,7 @@ impl Setting {
         let mut seen = Seen {
             phases,
             tape,
+            shifted,
             fields,
             turns: Vec::with_capacity(width),
             residual: Fields::dark(modes, width),
@@ -121,6 +125,7 @@ impl Setting {
     }
 
     /// Fills in residual and derivative of one vector; `(u·r, u·u)` with `u` the derivative by the oscillator's phase.
+    #[inline(always)]
     fn compare(&self, twin: &Twin, seen: &mut Seen, vector: usize, phase: f64) -> (f64, f64) {
         let width = self.inputs.width;
         let (imbalance, skew) = (twin.of(|b| &b.imbalance), twin.of(|b| &b.skew));

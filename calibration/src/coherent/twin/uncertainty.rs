@@ -17,8 +17,12 @@ use super::{
     setting::Noise,
 };
 
-/// Draws from the posterior.
-const DRAWS: usize = 16;
+/// Parameters whose spread is looked at, all draws together: fewer draws where there are more of them to a kind.
+const LOOKED_AT: usize = 64;
+/// Draws at least, and at most.
+const DRAWS: (usize, usize) = (4, 16);
+/// Share of its squared residual to which a draw is solved.
+const GOAL: f64 = 1e-3;
 /// Weight of a kind's common ratio against a parameter's own draws, in draws.
 const COMMON: f64 = 12.0;
 
@@ -32,23 +36,26 @@ impl Fit<'_> {
         let quadrature = (square / (freedom - free).max(0.1 * freedom)).sqrt().max(self.noise.quadrature);
         let noise = Noise { quadrature, ..self.noise };
         let gauge = Gauge::new(self.layout);
-        let (draws, nearly) = self.draws(twin, noise, DRAWS);
+        let count = (LOOKED_AT / self.layout.modes()).clamp(DRAWS.0, DRAWS.1);
+        let (draws, nearly) = self.draws(twin, noise, count);
+        let draws_made = count as f64;
         let mut squares = vec![0.0; twin.values.len()];
         for mut draw in draws {
             gauge.fix(&twin.blocks, &mut draw);
             gauge.centre(&twin.blocks, &mut draw);
-            squares.iter_mut().zip(&draw).for_each(|(sum, d)| *sum += d * d / DRAWS as f64);
+            squares.iter_mut().zip(&draw).for_each(|(sum, d)| *sum += d * d / draws_made);
         }
         let mut variances = vec![0.0; squares.len()];
         for kind in kinds(&twin.blocks) {
             let members: Vec<usize> = kind.filter(|&k| nearly[k] > 0.0 && squares[k] > 0.0).collect();
             let mut ratios: Vec<f64> = members.iter().map(|&k| squares[k] / nearly[k]).collect();
             ratios.sort_by(f64::total_cmp);
-            // The mean of χ²/n over its median at 16 draws.
-            let common = ratios.get(ratios.len() / 2).copied().unwrap_or(1.0) * 1.043;
-            let draws = DRAWS as f64;
+            // Median of χ²/n over its mean (Wilson & Hilferty).
+            let skew = (1.0 - 2.0 / (9.0 * draws_made)).powi(3);
+            let common = ratios.get(ratios.len() / 2).copied().unwrap_or(1.0) / skew;
             for k in members {
-                variances[k] = (draws * squares[k] + COMMON * common * nearly[k]) / (draws + COMMON);
+                variances[k] =
+                    (draws_made * squares[k] + COMMON * common * nearly[k]) / (draws_made + COMMON);
             }
         }
         variances.into_iter().map(f64::sqrt).collect()
@@ -69,7 +76,7 @@ impl Fit<'_> {
                     let unit: f64 = StandardNormal.sample(&mut rng);
                     *r += if sd > 0.0 { unit } else { 0.0 };
                 }
-                self.solve(&point, &precondition, 0.0, &rhs).0
+                self.solve(&point, &precondition, 0.0, &rhs, GOAL).0
             })
             .collect();
         let nearly = precondition.variances().iter().zip(&self.prior.sd).map(|(v, sd)| v * sd * sd).collect();
