@@ -15,5 +15,6 @@ mod topology;
 
 pub use clements::{MeshSettings, decompose};
 pub use mzi::{Mzi, Splitters};
+pub(crate) use svd::SingularValues;
 pub use svd::{Factorised, factorise};
 pub use topology::{Site, Topology};

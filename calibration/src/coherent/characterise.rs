@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{prior::Beliefs, probe::Front, start::Start};
 use super::{
-    CoherentCharacterisation, CoherentError, HeatPaths, Learnt,
+    CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect, ShifterFault,
     twin::{Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
 };
 use crate::{
@@ -50,6 +50,9 @@ impl Default for CoherentPlan {
 
 /// Shots averaged for the dark offsets.
 const DARK_SHOTS: usize = 256;
+/// Settings by which the θ of a stuck attenuator is found, and parts of a turn that are tried.
+const FEW: usize = 48;
+const PARTS: usize = 12;
 /// Settings of one question of the global refinement.
 const BLOCK: usize = 64;
 /// Random settings reach this share beyond a full turn.
@@ -155,7 +158,12 @@ pub(crate) async fn characterise(
     let (layout, front) = (&work.layout, &work.front);
     let noise = Noise { quadrature: front.count / 12f64.sqrt(), oscillator: REFERENCE };
     let mut beliefs = Beliefs::new(layout, sheet, start.defects.clone());
-    let (mut fitted, prior) = refine(layout, start.twin, &settings, noise, &mut beliefs);
+    let few = &settings[..settings.len().min(FEW)];
+    let begun = with_stuck_attenuators(layout, start.twin, &start.defects, |twin| {
+        let prior = beliefs.of_phases(twin);
+        Fit { layout, settings: few, noise, prior: &prior, rounds: 1 }.rms(twin)
+    });
+    let (mut fitted, prior) = refine(layout, begun, &settings, noise, &mut beliefs);
     let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
     let sd = fit.uncertainty(&fitted.twin);
     let blocks = fitted.twin.blocks.clone();
@@ -187,6 +195,31 @@ pub(crate) async fn characterise(
     };
     found.fill(layout, &fitted.twin, &sd);
     Ok(found)
+}
+
+/// An attenuator that cannot be moved was swept by nobody: its θ is the one of a turn's parts with which the twin misses the
+/// fewest fields.
+fn with_stuck_attenuators(
+    layout: &Layout,
+    mut twin: Twin,
+    defects: &[ShifterDefect],
+    miss: impl Fn(&Twin) -> f64,
+) -> Twin {
+    let modes = layout.modes();
+    let thetas: Vec<usize> = (0..modes).map(|mode| layout.topology.attenuator_theta(mode)).collect();
+    for defect in defects {
+        if defect.kind != ShifterFault::Stuck || !thetas.contains(&defect.actuator) {
+            continue;
+        }
+        let at = |part: usize| {
+            let mut twin = twin.clone();
+            twin.of_mut(|b| &b.phase)[defect.actuator] = std::f64::consts::TAU * part as f64 / PARTS as f64;
+            (miss(&twin), twin)
+        };
+        let first = at(0);
+        twin = (1..PARTS).map(at).fold(first, |best, this| if this.0 < best.0 { this } else { best }).1;
+    }
+    twin
 }
 
 /// The global refinement, from few parameters and settings to all of them.

@@ -29,6 +29,8 @@ async fn trial() {
         if std::env::var("DEFECTS").is_err() {
             spec.physics.stuck_fraction = 0.0;
             spec.physics.weak_fraction = 0.0;
+        } else {
+            spec.physics.stuck_fraction = number("DEFECTS", 5) as f64 * 1e-3;
         }
         spec.bits.actuator = number("DAC", 12) as u8;
         let DataSheet::Coherent(sheet) = Spec::Coherent(spec.clone()).data_sheet() else { panic!() };
