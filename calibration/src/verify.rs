@@ -4,11 +4,12 @@
 //! all turns is taken off the target and the matrix is encoded anew. The mean of `K` turns has the noise of one over `√K`, so that
 //!
 //! ```text
-//! σ²_floor = σ²_codes + s²_n / K
+//! σ²_floor = σ²_codes + (s²_n + s²_b) / K + s²_b
 //! ```
 //!
-//! with `σ_codes` what whole codes leave by the encoding's own account and `s_n` the standard error of one turn's reading; a loop of
-//! constant damping `η` has `η / (2 − η)` in place of `1 / K` (`σ² = σ²_codes + η s²_n / (2 − η)`).
+//! with `σ_codes` what whole codes leave by the encoding's own account, `s_n` the standard error of one turn's reading, and `s_b` the
+//! spread of `b` from one writing to the next beyond that noise. A loop of constant damping `η` has `η / (2 − η)` in place of `1 / K`
+//! (`σ² = σ²_codes + η s²_n / (2 − η)`).
 
 use alora_drivers::Readout;
 use ndarray::{Array2, Array3, ArrayView3, Axis};
@@ -206,6 +207,7 @@ pub async fn program_and_verify(
     let kept = reachable(&encoded);
     let mut bias = Array2::<f64>::zeros(encoded.expected.dim());
     let mut turns: Vec<Turn> = Vec::new();
+    let mut biases: Vec<Array2<f64>> = Vec::new();
     let mut best = (f64::INFINITY, 0, encoded.clone());
     for turn in 0..plan.turns.max(1) {
         let seed = plan.seed.wrapping_add(turn as u64 * 0x9E37_79B9);
@@ -219,7 +221,9 @@ pub async fn program_and_verify(
         }
         let mean = reading.values.mean_axis(Axis(0)).unwrap_or_else(|| encoded.expected.clone());
         let share = 1.0 / (turn + 1) as f64;
-        bias = &bias * (1.0 - share) + &((&mean - &encoded.expected) * share);
+        let one = &mean - &encoded.expected;
+        bias = &bias * (1.0 - share) + &(&one * share);
+        biases.push(one);
         let wanted = &target.view() - &bias;
         let Some(next) = encoding.refine(&encoded, (&wanted - &encoded.expected).view()) else { break };
         let left = |expected: &Array2<f64>| rms_of(&(expected - &wanted), &kept);
@@ -228,12 +232,18 @@ pub async fn program_and_verify(
         }
         encoded = next;
     }
+    let predicted_floor = floor(&turns, &biases, &bias, &kept);
+    Ok(Verified { encoded: best.2, best: best.1, turns, predicted_floor })
+}
+
+/// `σ_floor` of the last turn, whose correction is the mean of those before it.
+fn floor(turns: &[Turn], biases: &[Array2<f64>], mean: &Array2<f64>, kept: &Array2<bool>) -> f64 {
     let count = turns.len() as f64;
     let noise = turns.iter().map(|turn| turn.measured.noise.powi(2)).sum::<f64>() / count;
+    let scatter = biases.iter().map(|bias| rms_of(&(bias - mean), kept).powi(2)).sum::<f64>();
+    let between = (scatter / (count - 1.0).max(1.0) - noise).max(0.0);
     let codes = turns.last().map_or(0.0, |turn| turn.codes);
-    // The last correction is the mean of the turns before it.
-    let predicted_floor = (codes * codes + noise / (count - 1.0).max(1.0)).sqrt();
-    Ok(Verified { encoded: best.2, best: best.1, turns, predicted_floor })
+    (codes * codes + (noise + between) / (count - 1.0).max(1.0) + between).sqrt()
 }
 
 fn rms_of(difference: &Array2<f64>, kept: &Array2<bool>) -> f64 {

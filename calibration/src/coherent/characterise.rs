@@ -239,11 +239,14 @@ fn refine(
     let better =
         Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
     say("better", &better);
-    beliefs.learn(layout, &better.twin);
+    let nearly =
+        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 1 }.nearly(&better.twin);
+    beliefs.learn(layout, &better.twin, &nearly);
     let prior = beliefs.of_all(&better.twin);
     let fitted = Fit { layout, settings, noise, prior: &prior, rounds: 12 }.run(&better.twin);
     say("all", &fitted);
-    beliefs.learn(layout, &fitted.twin);
+    let nearly = Fit { layout, settings, noise, prior: &prior, rounds: 1 }.nearly(&fitted.twin);
+    beliefs.learn(layout, &fitted.twin, &nearly);
     let prior = beliefs.of_all(&fitted.twin);
     let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
     say("last", &last);

@@ -121,29 +121,39 @@ impl Beliefs {
         prior
     }
 
-    /// Means and spreads of the kinds with many members, as this chip shows them (empirical Bayes).
-    pub(super) fn learn(&mut self, layout: &Layout, twin: &Twin) {
-        let crosstalk = twin.of(|b| &b.crosstalk);
-        let of_ring = |wanted: Ring| -> Vec<f64> {
-            let pairs = layout.pairs.iter().zip(crosstalk);
-            pairs.filter(|(pair, _)| pair.ring == wanted).map(|(_, value)| *value).collect()
+    /// Means and spreads of the kinds with many members, as this chip shows them: those of the estimates `twin`, and what
+    /// their variances say is hidden by each estimate's leaning on its prior (empirical Bayes).
+    pub(super) fn learn(&mut self, layout: &Layout, twin: &Twin, variances: &[f64]) {
+        let blocks = &twin.blocks;
+        let of = |indices: &mut dyn Iterator<Item = usize>| -> Vec<(f64, f64)> {
+            indices.map(|index| (twin.values[index], variances[index])).collect()
+        };
+        let of_ring = |wanted: Ring| {
+            let pairs = layout.pairs.iter().zip(blocks.crosstalk.clone());
+            of(&mut pairs.filter(|(pair, _)| pair.ring == wanted).map(|(_, index)| index))
         };
         self.first = spread(&of_ring(Ring::First), 5e-4);
-        self.second = spread(&of_ring(Ring::Second), 2e-4);
-        self.quartic = spread(twin.of(|b| &b.quartic), 1e-3);
-        let splitters = [twin.of(|b| &b.alpha), twin.of(|b| &b.beta)].concat();
-        self.splitter = Belief { mean: 0.0, ..spread(&splitters, 5e-3) };
+        self.second = spread(&of_ring(Ring::Second), 1e-4);
+        let sound = |index: &usize| !self.defects.iter().any(|d| blocks.quartic.start + d.actuator == *index);
+        self.quartic = spread(&of(&mut blocks.quartic.clone().filter(sound)), 5e-4);
+        let splitters = spread(&of(&mut (blocks.alpha.start..blocks.beta.end)), 2e-3);
+        self.splitter = Belief { mean: 0.0, ..splitters };
     }
 }
 
-/// Mean and standard deviation, at least `least`, without the farthest tenth.
-fn spread(values: &[f64], least: f64) -> Belief {
-    let mut sorted = values.to_vec();
+/// Mean and standard deviation, at least `least`, of values with their variances; the farthest twentieth at each end does not
+/// count for the mean, and no value for more than 5 standard deviations of the rest.
+fn spread(values: &[(f64, f64)], least: f64) -> Belief {
+    let mut sorted: Vec<f64> = values.iter().map(|(value, _)| *value).collect();
     sorted.sort_by(f64::total_cmp);
     let cut = sorted.len() / 20;
     let core = &sorted[cut..sorted.len() - cut];
-    let mean = core.iter().sum::<f64>() / core.len().max(1) as f64;
-    let variance = values.iter().map(|v| (v - mean).powi(2).min(25.0 * least * least + 1e-2)).sum::<f64>()
-        / values.len().max(1) as f64;
-    Belief { mean, sd: variance.sqrt().max(least) }
+    let n = core.len().max(1) as f64;
+    let mean = core.iter().sum::<f64>() / n;
+    let inner = core.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    let count = values.len().max(1) as f64;
+    let most = 25.0 * inner.max(least * least);
+    let outer = values.iter().map(|(v, _)| (v - mean).powi(2).min(most)).sum::<f64>() / count;
+    let hidden = values.iter().map(|(_, variance)| variance.min(most)).sum::<f64>() / count;
+    Belief { mean, sd: (outer + hidden).sqrt().max(least) }
 }

@@ -24,8 +24,8 @@ const CHUNK: usize = 8;
 /// Steps of the linear solver in one round, and the share of the initial squared residual at which it stops.
 const SOLVER_STEPS: usize = 80;
 const SOLVER_GOAL: f64 = 1e-4;
-/// A round that lowers the objective by less than this share is the last.
-const ENOUGH: f64 = 1e-3;
+/// A round that lowers the objective by less than this is the last: the step is then a small part of every uncertainty.
+const ENOUGH: f64 = 1.0;
 
 /// Gaussian prior of every parameter; a standard deviation of 0 holds it.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl Fit<'_> {
                 twin = candidate;
                 quadrature = self.rms(&twin).max(self.noise.quadrature);
                 damping = (damping / 10.0_f64).max(1e-6);
-                if next > now * (1.0 - ENOUGH) {
+                if now - next < ENOUGH {
                     break;
                 }
             } else if damping > 1e3 {

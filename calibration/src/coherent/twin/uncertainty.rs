@@ -18,13 +18,13 @@ use super::{
 };
 
 /// Parameters whose spread is looked at, all draws together: fewer draws where there are more of them to a kind.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: usize = 96;
 /// Draws at least, and at most.
-const DRAWS: (usize, usize) = (4, 16);
+const DRAWS: (usize, usize) = (6, 24);
 /// Share of its squared residual to which a draw is solved.
-const GOAL: f64 = 1e-3;
+const GOAL: f64 = 1e-5;
 /// Weight of a kind's common ratio against a parameter's own draws, in draws.
-const COMMON: f64 = 12.0;
+const COMMON: f64 = 5.0;
 
 impl Fit<'_> {
     /// Standard uncertainty of every parameter at `twin`, with the noise that the residual shows, in the canonical gauge of
@@ -59,6 +59,16 @@ impl Fit<'_> {
             }
         }
         variances.into_iter().map(f64::sqrt).collect()
+    }
+
+    /// Variance of every parameter about the fit by the preconditioner's blocks alone: nearly right where shifters are told
+    /// apart well, and cheap.
+    pub(in crate::coherent) fn nearly(&self, twin: &Twin) -> Vec<f64> {
+        let parts = twin.parts();
+        let noise = Noise { quadrature: self.rms(twin).max(self.noise.quadrature), ..self.noise };
+        let point = self.at(twin, &parts, noise);
+        let variances = self.preconditioner(&point, 0.0).variances();
+        variances.iter().zip(&self.prior.sd).map(|(v, sd)| v * sd * sd).collect()
     }
 
     /// Draws of the posterior about `twin`, and the variances that the preconditioner's blocks say.
