@@ -26,8 +26,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 fn main() {
-    let arguments: Vec<String> =
-        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let mut rounds = 7;
     let mut files = Vec::new();
     let mut rest = arguments.iter();
@@ -74,5 +73,8 @@ fn report(u: &Array2<Complex64>, rounds: usize) {
     let transfer = decompose(u.view()).transfer();
     let error = (&transfer - u).iter().fold(0.0_f64, |most, entry| most.max(entry.norm()));
     let (modes, median) = (u.nrows(), times[times.len() / 2]);
-    println!("{{\"modes\": {modes}, \"seconds\": {median:e}, \"rounds\": {}, \"error\": {error:e}}}", times.len());
+    println!(
+        "{{\"modes\": {modes}, \"seconds\": {median:e}, \"rounds\": {}, \"error\": {error:e}}}",
+        times.len()
+    );
 }

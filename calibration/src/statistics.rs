@@ -9,6 +9,7 @@ pub mod histogram;
 pub mod interval;
 pub mod linear;
 pub mod moments;
+pub mod noise_law;
 pub mod normality;
 pub mod state;
 pub mod structure;
