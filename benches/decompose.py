@@ -16,6 +16,7 @@ for library in ("OPENBLAS", "OMP", "MKL"):
 import argparse
 import json
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -31,10 +32,11 @@ def main():
     parser.add_argument("--modes", default="64,128,256")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    bench = ["cargo", "bench", "--quiet", "--locked", "-p", "alora-calibration", "--bench", "decompose", "--"]
     rng = numpy.random.default_rng(1)
     print("| N | `interferometer` | its error | here | error | ratio |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
+        # A copy, so that a build meanwhile changes nothing.
+        bench = shutil.copy(built(), folder)
         for modes in map(int, arguments.modes.split(",")):
             u = random_unitary(modes, rng)
             file = pathlib.Path(folder) / f"{modes}.npy"
@@ -44,7 +46,7 @@ def main():
                 start = time.perf_counter()
                 mesh = square_decomposition(u)
                 theirs.append(time.perf_counter() - start)
-                line = subprocess.run([*bench, file, "--rounds", "7"], cwd=ROOT, check=True, capture_output=True, text=True)
+                line = subprocess.run([bench, file, "--rounds", "7"], check=True, capture_output=True, text=True)
                 found = json.loads(line.stdout.strip().splitlines()[-1])
                 ours.append(found["seconds"])
                 errors.append(found["error"])
@@ -52,6 +54,14 @@ def main():
             assert error < 1e-9 and max(errors) < 1e-9, "a decomposition does not give the unitary back"
             ratio = numpy.median(theirs) / numpy.median(ours)
             print(f"| {modes} | {spread(theirs)} | {error:.0e} | {spread(ours)} | {max(errors):.0e} | {ratio:.0f} |", flush=True)
+
+
+def built():
+    """Path of the benchmark, built."""
+    command = ["cargo", "bench", "--no-run", "--locked", "-p", "alora-calibration", "--bench", "decompose"]
+    told = subprocess.run([*command, "--message-format", "json"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    messages = map(json.loads, told.stdout.splitlines())
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "decompose")
 
 
 def random_unitary(modes, rng):

@@ -11,5 +11,6 @@ pub mod linear;
 pub mod moments;
 pub mod noise_law;
 pub mod normality;
+pub mod probe;
 pub mod state;
 pub mod structure;
