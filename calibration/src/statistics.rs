@@ -12,5 +12,7 @@ pub mod moments;
 pub mod noise_law;
 pub mod normality;
 pub mod probe;
+pub mod repeats;
 pub mod state;
 pub mod structure;
+pub mod superposition;
