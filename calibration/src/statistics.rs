@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod components;
 pub mod defects;
+pub mod drift;
 pub mod histogram;
 pub mod interval;
 pub mod linear;

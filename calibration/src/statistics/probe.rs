@@ -215,9 +215,12 @@ mod tests {
 
     const ROUNDS: usize = 16;
 
+    /// Basis, rms error of a weight, half of the last digit.
+    type Figure = (Basis, f64, f64);
+
     /// N = 64, weights uniform in [0, 1] (the one-hot figures say so: shot √½ = 0.71, RIN 0.01·√⅓ = 0.0058), an 8-bit
     /// step of the largest reading over 2⁸; 63 inputs for the S-matrix. Figures computed apart from this code, one run.
-    const PUBLISHED: [(&str, &[(Basis, f64, f64)]); 4] = [
+    const PUBLISHED: [(&str, &[Figure]); 4] = [
         (
             "additive",
             &[
