@@ -17,5 +17,6 @@ pub mod probe;
 pub mod repeats;
 pub mod spatial;
 pub mod state;
+pub mod streaming;
 pub mod structure;
 pub mod superposition;
