@@ -35,19 +35,25 @@ impl StructureFunction {
     /// Average over elements and its standard error.
     #[must_use]
     pub fn points(&self) -> Vec<LagPoint> {
-        let elements: Vec<usize> = (0..self.of_element.ncols()).collect();
-        self.points_of(&elements)
-    }
-
-    /// Average over the elements listed, which may occur more than once.
-    pub(crate) fn points_of(&self, elements: &[usize]) -> Vec<LagPoint> {
         self.lags
             .iter()
             .zip(self.of_element.rows())
             .map(|(&lag, row)| {
-                let (mean, std_error) = average(row, elements);
+                let (mean, std_error) = average(row);
                 LagPoint { lag, mean, std_error }
             })
+            .collect()
+    }
+
+    /// `points` with the average over the elements listed, which may occur more than once. The standard errors stay: if each
+    /// sample had its own, lags that happen to be low would weigh more and pull the fit down.
+    fn resampled(&self, points: &[LagPoint], elements: &[usize]) -> Vec<LagPoint> {
+        let mean =
+            |row: ArrayView1<'_, f64>| elements.iter().map(|&e| row[e]).sum::<f64>() / elements.len() as f64;
+        points
+            .iter()
+            .zip(self.of_element.rows())
+            .map(|(point, row)| LagPoint { mean: mean(row), ..*point })
             .collect()
     }
 
@@ -60,11 +66,21 @@ impl StructureFunction {
     }
 }
 
-fn average(row: ArrayView1<'_, f64>, elements: &[usize]) -> (f64, f64) {
-    let n = elements.len() as f64;
-    let mean = elements.iter().map(|&e| row[e]).sum::<f64>() / n;
-    let squares: f64 = elements.iter().map(|&e| (row[e] - mean).powi(2)).sum();
+fn average(row: ArrayView1<'_, f64>) -> (f64, f64) {
+    let n = row.len() as f64;
+    let mean = row.sum() / n;
+    let squares: f64 = row.iter().map(|d| (d - mean).powi(2)).sum();
     (mean, (squares / (n * (n - 1.0).max(1.0))).sqrt())
+}
+
+/// [`StructureFunction::resampled`] with all elements but one.
+fn without(function: &StructureFunction, points: &[LagPoint], element: usize) -> Vec<LagPoint> {
+    let n = function.of_element.ncols() as f64;
+    let rest = |(point, row): (&LagPoint, ArrayView1<'_, f64>)| LagPoint {
+        mean: (n * point.mean - row[element]) / (n - 1.0),
+        ..*point
+    };
+    points.iter().zip(function.of_element.rows()).map(rest).collect()
 }
 
 /// Structure function `D(τ) = ⟨(x(t + τ) − x(t))²⟩` over all pairs of times, in `bins` bins of equal width in ln τ between the
