@@ -4,11 +4,11 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::bootstrap::Correction,
     LagPoint, StructureFunction,
     law::{DriftFit, DriftLaw, ornstein_uhlenbeck, random_walk},
     without,
 };
+use crate::statistics::bootstrap::Correction;
 
 /// Law chosen, and its resamples, from which intervals come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,9 +202,9 @@ mod tests {
     const OU: DriftLaw =
         DriftLaw::OrnsteinUhlenbeck(super::super::OrnsteinUhlenbeck { stationary: 0.5, time: 8.0 });
 
-    const SETS: u64 = 400;
+    const SETS: u64 = 200;
 
-    /// 4 binomial standard errors of 95 % over the sets: 4.4 %.
+    /// 4 binomial standard errors of 95 % over the sets: 6.2 %.
     fn bound() -> f64 {
         4.0 * (0.95 * 0.05 / SETS as f64).sqrt()
     }
