@@ -87,9 +87,13 @@ fn central_moments(sample: &[f64]) -> Option<(f64, f64, f64)> {
 #[must_use]
 pub fn skewness(sample: &[f64]) -> Option<Estimate> {
     let (m2, m3, _) = central_moments(sample)?;
-    let n = sample.len() as f64;
+    Some(skewness_of(sample.len() as f64, m2, m3))
+}
+
+/// [`skewness`] from central moments.
+pub(super) fn skewness_of(n: f64, m2: f64, m3: f64) -> Estimate {
     let value = (n * (n - 1.0)).sqrt() / (n - 2.0) * m3 / m2.powf(1.5);
-    Some(Estimate { value, std_error: skewness_std_error(n) })
+    Estimate { value, std_error: skewness_std_error(n) }
 }
 
 fn skewness_std_error(n: f64) -> f64 {
@@ -103,9 +107,13 @@ fn skewness_std_error(n: f64) -> f64 {
 #[must_use]
 pub fn excess_kurtosis(sample: &[f64]) -> Option<Estimate> {
     let (m2, _, m4) = central_moments(sample)?;
-    let n = sample.len() as f64;
+    Some(excess_kurtosis_of(sample.len() as f64, m2, m4))
+}
+
+/// [`excess_kurtosis`] from central moments.
+pub(super) fn excess_kurtosis_of(n: f64, m2: f64, m4: f64) -> Estimate {
     let g2 = m4 / (m2 * m2) - 3.0;
     let value = (n - 1.0) / ((n - 2.0) * (n - 3.0)) * ((n + 1.0) * g2 + 6.0);
     let std_error = 2.0 * skewness_std_error(n) * ((n * n - 1.0) / ((n - 3.0) * (n + 5.0))).sqrt();
-    Some(Estimate { value, std_error })
+    Estimate { value, std_error }
 }
