@@ -128,7 +128,7 @@ fn settings_for(modes: usize) -> usize {
     match modes {
         0..=4 => 700,
         5..=8 => 1450,
-        _ => 1600,
+        _ => 1000,
     }
 }
 
@@ -235,7 +235,7 @@ fn refine(
     let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
     say("rough", &rough);
     let prior = beliefs.of_all(&rough.twin);
-    let more = settings.len().min(4 * first);
+    let more = settings.len().min(2 * first);
     let better =
         Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
     say("better", &better);

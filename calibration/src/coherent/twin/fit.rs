@@ -24,8 +24,8 @@ const CHUNK: usize = 8;
 /// Steps of the linear solver in one round, and the share of the initial squared residual at which it stops.
 const SOLVER_STEPS: usize = 80;
 const SOLVER_GOAL: f64 = 1e-4;
-/// A round that lowers the objective by less than this is the last: the step is then a small part of every uncertainty.
-const ENOUGH: f64 = 1.0;
+/// A round that lowers the objective by less than this a free parameter is the last: the step is then a tenth of an uncertainty.
+const ENOUGH: f64 = 0.01;
 
 /// Gaussian prior of every parameter; a standard deviation of 0 holds it.
 #[derive(Clone, Debug)]
@@ -76,6 +76,7 @@ impl Fit<'_> {
         let mut quadrature = self.rms(&twin).max(self.noise.quadrature);
         let mut damping = 1e-3;
         let (mut rounds, mut steps) = (0, 0);
+        let free = self.prior.sd.iter().filter(|&&sd| sd > 0.0).count() as f64;
         while rounds < self.rounds {
             rounds += 1;
             let noise = Noise { quadrature, ..self.noise };
@@ -89,7 +90,7 @@ impl Fit<'_> {
                 twin = candidate;
                 quadrature = self.rms(&twin).max(self.noise.quadrature);
                 damping = (damping / 10.0_f64).max(1e-6);
-                if now - next < ENOUGH {
+                if now - next < ENOUGH * free {
                     break;
                 }
             } else if damping > 1e3 {

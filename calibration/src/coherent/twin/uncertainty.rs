@@ -22,7 +22,7 @@ const LOOKED_AT: usize = 96;
 /// Draws at least, and at most.
 const DRAWS: (usize, usize) = (6, 24);
 /// Share of its squared residual to which a draw is solved.
-const GOAL: f64 = 1e-5;
+const GOAL: f64 = 1e-4;
 /// Weight of a kind's common ratio against a parameter's own draws, in draws.
 const COMMON: f64 = 5.0;
 
