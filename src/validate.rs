@@ -8,8 +8,10 @@ mod adapters;
 mod arithmetic;
 mod case;
 mod chip_faults;
+mod clusters;
 mod coherent;
 mod document;
+mod drift;
 mod elements;
 mod estimators;
 mod intervals;
@@ -20,8 +22,11 @@ mod mesh;
 mod noise;
 mod numpy;
 mod presets;
+mod probes;
 mod random;
 mod references;
+mod streaming;
+mod transfer;
 
 use alora_calibration::Observer;
 use tokio::runtime::Handle;
@@ -47,6 +52,10 @@ type Part = fn(&Handle) -> Result<Vec<Case>, Error>;
 /// The sections but for the presets, and the parts that their cases come from.
 const SECTIONS: &[(&str, &[Part])] = &[
     ("Statistics of the weight error", &[intervals::cases, estimators::cases, numpy::cases]),
+    (
+        "Noise, probes, drift and long streams",
+        &[transfer::cases, probes::cases, clusters::cases, drift::cases, streaming::cases],
+    ),
     ("Interferometer meshes", &[mesh::decomposition, mesh::error_laws]),
     ("Coherent mock", &[coherent::cases]),
     ("Incoherent mock", &[elements::cases, noise::cases]),

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Case,
-    random::{STANDARD_ERRORS, mean, normals, rng, student_t5, uniform, variance},
+    random::{STANDARD_ERRORS, mean, normals, rng, rounded_up, student_t5, uniform, variance},
 };
 use crate::error::Error;
 
@@ -96,12 +96,6 @@ fn estimators() -> Vec<Case> {
         )
         .in_unit("%"),
     ]
-}
-
-/// To two significant digits, upwards: a tolerance on the page must not change with the last bits of a sample.
-fn rounded_up(value: f64) -> f64 {
-    let unit = 10_f64.powf(value.log10().floor() - 1.0);
-    (value / unit).ceil() * unit
 }
 
 fn normality() -> Vec<Case> {

@@ -52,3 +52,9 @@ pub(super) fn rms(values: &[f64]) -> f64 {
 pub(super) fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(0.0, |max: f64, x| if x.is_nan() { f64::INFINITY } else { max.max(x.abs()) })
 }
+
+/// To two significant digits, upwards: a tolerance on the page must not change with the last bits of a sample.
+pub(super) fn rounded_up(value: f64) -> f64 {
+    let unit = 10_f64.powf(value.log10().floor() - 1.0);
+    (value / unit).ceil() * unit
+}

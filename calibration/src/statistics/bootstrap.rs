@@ -139,34 +139,14 @@ pub fn bootstrap_sigma(
             sample.rms()
         })
         .collect();
-    let normal = Normal::new(0.0, 1.0).ok()?;
-    // Half of the ties, and never all or none: Φ⁻¹ must be finite.
-    let below: f64 = drawn
-        .iter()
-        .map(|&x| {
-            if x < sigma {
-                1.0
-            } else if x == sigma {
-                0.5
-            } else {
-                0.0
-            }
-        })
-        .sum();
-    let share = (below / resamples as f64).clamp(0.5 / resamples as f64, 1.0 - 0.5 / resamples as f64);
-    let bias_correction = normal.inverse_cdf(share);
-    let acceleration = acceleration(&totals, all);
+    let correction = Correction::of(&drawn, sigma, &without(&totals, all))?;
     let ordered = sorted(&drawn);
-    let bca = |p: f64| {
-        let z = bias_correction + normal.inverse_cdf(p);
-        quantile(&ordered, normal.cdf(bias_correction + z / (1.0 - acceleration * z)))
-    };
     Some(BootstrapSigma {
         sigma,
         percentile_ci95: [0.025, 0.975].map(|p| quantile(&ordered, p)),
-        bca_ci95: [bca(0.025), bca(0.975)],
-        bias_correction,
-        acceleration,
+        bca_ci95: [0.025, 0.975].map(|p| quantile(&ordered, correction.level(p))),
+        bias_correction: correction.bias,
+        acceleration: correction.acceleration,
         clusters: clusters.len(),
         resamples,
     })
@@ -179,20 +159,58 @@ fn total(parts: &[Squares]) -> Squares {
     })
 }
 
-/// `Σd³/6(Σd²)^{3/2}`, `d = mean − σ` without the cluster; 0 where all are equal.
-fn acceleration(totals: &[Squares], all: Squares) -> f64 {
-    let without: Vec<f64> = totals
+/// σ without each cluster in turn.
+fn without(totals: &[Squares], all: Squares) -> Vec<f64> {
+    totals
         .iter()
         .map(|cluster| Squares { n: all.n - cluster.n, sum: (all.sum - cluster.sum).max(0.0) }.rms())
-        .collect();
-    let mean = without.iter().sum::<f64>() / without.len() as f64;
-    let (mut squares, mut cubes) = (0.0, 0.0);
-    for sigma in without {
-        let d = mean - sigma;
-        squares += d * d;
-        cubes += d * d * d;
+        .collect()
+}
+
+/// BCa: at which quantiles of the resamples the ends of an interval lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Correction {
+    /// `ẑ₀`.
+    bias: f64,
+    /// `â`.
+    acceleration: f64,
+}
+
+impl Correction {
+    /// From the resamples, the estimate, and the estimates without each cluster; `None` without resamples.
+    pub(super) fn of(drawn: &[f64], estimate: f64, without: &[f64]) -> Option<Self> {
+        let (n, clusters) = (drawn.len() as f64, without.len() as f64);
+        // Half of the ties, and never all or none: Φ⁻¹ must be finite.
+        let part = |&x: &f64| {
+            if x < estimate {
+                1.0
+            } else if x == estimate {
+                0.5
+            } else {
+                0.0
+            }
+        };
+        let share = drawn.iter().map(part).sum::<f64>() / n;
+        let normal = Normal::new(0.0, 1.0).ok()?;
+        let mean = without.iter().sum::<f64>() / clusters;
+        let (mut squares, mut cubes) = (0.0, 0.0);
+        for value in without {
+            let d = mean - value;
+            squares += d * d;
+            cubes += d * d * d;
+        }
+        let acceleration = if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 };
+        let bias = (!drawn.is_empty()).then(|| normal.inverse_cdf(share.clamp(0.5 / n, 1.0 - 0.5 / n)))?;
+        Some(Self { bias, acceleration })
     }
-    if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 }
+
+    /// Quantile of the resamples that stands for quantile `p` of the estimate.
+    pub(super) fn level(self, p: f64) -> f64 {
+        Normal::new(0.0, 1.0).map_or(p, |normal| {
+            let z = self.bias + normal.inverse_cdf(p);
+            normal.cdf(self.bias + z / (1.0 - self.acceleration * z))
+        })
+    }
 }
 
 #[cfg(test)]

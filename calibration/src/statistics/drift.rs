@@ -35,19 +35,25 @@ impl StructureFunction {
     /// Average over elements and its standard error.
     #[must_use]
     pub fn points(&self) -> Vec<LagPoint> {
-        let elements: Vec<usize> = (0..self.of_element.ncols()).collect();
-        self.points_of(&elements)
-    }
-
-    /// Average over the elements listed, which may occur more than once.
-    pub(crate) fn points_of(&self, elements: &[usize]) -> Vec<LagPoint> {
         self.lags
             .iter()
             .zip(self.of_element.rows())
             .map(|(&lag, row)| {
-                let (mean, std_error) = average(row, elements);
+                let (mean, std_error) = average(row);
                 LagPoint { lag, mean, std_error }
             })
+            .collect()
+    }
+
+    /// `points` with the average over the elements listed, which may occur more than once. The standard errors
+    /// stay, so that all samples are fitted with the same weights.
+    fn resampled(&self, points: &[LagPoint], elements: &[usize]) -> Vec<LagPoint> {
+        let mean =
+            |row: ArrayView1<'_, f64>| elements.iter().map(|&e| row[e]).sum::<f64>() / elements.len() as f64;
+        points
+            .iter()
+            .zip(self.of_element.rows())
+            .map(|(point, row)| LagPoint { mean: mean(row), ..*point })
             .collect()
     }
 
@@ -60,10 +66,10 @@ impl StructureFunction {
     }
 }
 
-fn average(row: ArrayView1<'_, f64>, elements: &[usize]) -> (f64, f64) {
-    let n = elements.len() as f64;
-    let mean = elements.iter().map(|&e| row[e]).sum::<f64>() / n;
-    let squares: f64 = elements.iter().map(|&e| (row[e] - mean).powi(2)).sum();
+fn average(row: ArrayView1<'_, f64>) -> (f64, f64) {
+    let n = row.len() as f64;
+    let mean = row.sum() / n;
+    let squares: f64 = row.iter().map(|d| (d - mean).powi(2)).sum();
     (mean, (squares / (n * (n - 1.0).max(1.0))).sqrt())
 }
 
