@@ -129,10 +129,11 @@ fn covers(claim: &str, found: &[DriftOutlook], truth: f64, budget: f64) -> Case 
     let covered = found.iter().filter(holds).count();
     Case::within(
         claim,
-        "closed form with the injected law; 95 %, 4 binomial standard errors",
+        "closed form with the injected law; nominally 95 %, known to cover less: 92.4 % is the mean of both laws over 800 \
+         other sets each; 4 binomial standard errors",
         100.0 * covered as f64 / SETS as f64,
-        95.0,
-        100.0 * STANDARD_ERRORS * (0.95 * 0.05 / SETS as f64).sqrt(),
+        92.4,
+        100.0 * STANDARD_ERRORS * (0.924 * 0.076 / SETS as f64).sqrt(),
     )
     .in_unit("%")
 }

@@ -233,29 +233,22 @@ fn refine(
     let first = settings.len().min(8 * layout.modes().max(8));
     let prior = beliefs.of_phases(&start);
     let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
-    say("rough", &rough);
     let prior = beliefs.of_all(&rough.twin);
     let more = settings.len().min(2 * first);
     let better =
         Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
-    say("better", &better);
     let nearly =
         Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 1 }.nearly(&better.twin);
     beliefs.learn(layout, &better.twin, &nearly);
     let prior = beliefs.of_all(&better.twin);
     let fitted = Fit { layout, settings, noise, prior: &prior, rounds: 12 }.run(&better.twin);
-    say("all", &fitted);
     let nearly = Fit { layout, settings, noise, prior: &prior, rounds: 1 }.nearly(&fitted.twin);
     beliefs.learn(layout, &fitted.twin, &nearly);
     let prior = beliefs.of_all(&fitted.twin);
     let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
-    say("last", &last);
     (last, prior)
 }
 
 #[cfg(test)]
 mod trial;
 
-fn say(what: &str, f: &Fitted) {
-    eprintln!("  {what}: rms {:.5} rounds {} steps {}", f.rms, f.rounds, f.steps);
-}

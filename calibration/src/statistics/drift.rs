@@ -45,8 +45,13 @@ impl StructureFunction {
             .collect()
     }
 
+<<<<<<< HEAD
     /// `points` with the average over the elements listed, which may occur more than once. The standard errors stay: if each
     /// sample had its own, lags that happen to be low would weigh more and pull the fit down.
+=======
+    /// `points` with the average over the elements listed, which may occur more than once. The standard errors
+    /// stay, so that all samples are fitted with the same weights.
+>>>>>>> stat
     fn resampled(&self, points: &[LagPoint], elements: &[usize]) -> Vec<LagPoint> {
         let mean =
             |row: ArrayView1<'_, f64>| elements.iter().map(|&e| row[e]).sum::<f64>() / elements.len() as f64;
