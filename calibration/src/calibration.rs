@@ -23,7 +23,7 @@ pub enum Learned {
     /// Interferometer meshes.
     Coherent(CoherentCalibration),
     /// Interferometer meshes, characterised without a data sheet's phases.
-    CharacterisedCoherent(CoherentCharacterisation),
+    CharacterisedCoherent(Box<CoherentCharacterisation>),
 }
 
 /// How much to measure in a first calibration.

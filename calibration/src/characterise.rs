@@ -44,7 +44,8 @@ pub async fn characterise(
     let descriptor = bench.descriptor().clone();
     let learned = match (sheet, descriptor.kind) {
         (DataSheet::Coherent(sheet), ProcessorKind::Coherent) => {
-            Learned::CharacterisedCoherent(coherent::characterise(bench, sheet, &plan.coherent).await?)
+            let found = coherent::characterise(bench, sheet, &plan.coherent).await?;
+            Learned::CharacterisedCoherent(Box::new(found))
         }
         (_, connected) => return Err(CharacteriseError::Family { connected }),
     };

@@ -214,7 +214,7 @@ pub async fn program_and_verify(
         let question = format!("{name}-turn-{turn:02}");
         let reading = read(bench, encoding, &encoded, &question, plan.repeats.max(2), seed).await?;
         let measured = Deviation::of(reading.values.view(), target, &kept);
-        let codes = rms_of(&(&encoded.expected + &bias - &target.view()), &kept);
+        let codes = rms_of(&(&encoded.expected + &bias - target.view()), &kept);
         turns.push(Turn { measured, codes });
         if measured.rms < best.0 {
             best = (measured.rms, turn, encoded.clone());

@@ -96,7 +96,7 @@ pub async fn hold_out(
     }
     bench.tell(Event::Finished);
     let pooled = |of: fn(&HoldOutMatrix) -> f64| {
-        (matrices.iter().map(|matrix| of(matrix)).sum::<f64>() / matrices.len().max(1) as f64).max(0.0).sqrt()
+        (matrices.iter().map(of).sum::<f64>() / matrices.len().max(1) as f64).max(0.0).sqrt()
     };
     Ok(HoldOut {
         open_loop: pooled(|m| m.open_loop.rms.powi(2) - m.open_loop.noise.powi(2)),

@@ -248,7 +248,3 @@ fn refine(
     let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
     (last, prior)
 }
-
-#[cfg(test)]
-mod trial;
-

@@ -207,10 +207,10 @@ impl Programmer {
             let theta = topology.v_theta(position);
             (phases[theta], phases[theta + 1]) = (mzi.theta, mzi.phi);
         }
-        for mode in 0..modes {
+        for (mode, &transmission) in transmissions.iter().enumerate() {
             screen.turn(mode, -vh.outputs[mode]);
             let theta = topology.attenuator_theta(mode);
-            let mzi = screen.attenuator(mode, transmissions[mode], splitters(theta / 2));
+            let mzi = screen.attenuator(mode, transmission, splitters(theta / 2));
             (phases[theta], phases[theta + 1]) = (mzi.theta, mzi.phi);
         }
         for (position, (site, &ideal)) in topology.sites().iter().zip(&u.mzis).enumerate() {

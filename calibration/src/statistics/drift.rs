@@ -45,13 +45,8 @@ impl StructureFunction {
             .collect()
     }
 
-<<<<<<< HEAD
-    /// `points` with the average over the elements listed, which may occur more than once. The standard errors stay: if each
-    /// sample had its own, lags that happen to be low would weigh more and pull the fit down.
-=======
     /// `points` with the average over the elements listed, which may occur more than once. The standard errors
     /// stay, so that all samples are fitted with the same weights.
->>>>>>> stat
     fn resampled(&self, points: &[LagPoint], elements: &[usize]) -> Vec<LagPoint> {
         let mean =
             |row: ArrayView1<'_, f64>| elements.iter().map(|&e| row[e]).sum::<f64>() / elements.len() as f64;
@@ -76,16 +71,6 @@ fn average(row: ArrayView1<'_, f64>) -> (f64, f64) {
     let mean = row.sum() / n;
     let squares: f64 = row.iter().map(|d| (d - mean).powi(2)).sum();
     (mean, (squares / (n * (n - 1.0).max(1.0))).sqrt())
-}
-
-/// [`StructureFunction::resampled`] with all elements but one.
-fn without(function: &StructureFunction, points: &[LagPoint], element: usize) -> Vec<LagPoint> {
-    let n = function.of_element.ncols() as f64;
-    let rest = |(point, row): (&LagPoint, ArrayView1<'_, f64>)| LagPoint {
-        mean: (n * point.mean - row[element]) / (n - 1.0),
-        ..*point
-    };
-    points.iter().zip(function.of_element.rows()).map(rest).collect()
 }
 
 /// Structure function `D(τ) = ⟨(x(t + τ) − x(t))²⟩` over all pairs of times, in `bins` bins of equal width in ln τ between the

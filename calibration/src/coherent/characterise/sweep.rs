@@ -22,8 +22,6 @@ pub(super) struct Series {
 pub(super) struct Response {
     /// Departure `ρ` of its slope from the data sheet.
     pub(super) slope: f64,
-    /// Standard uncertainty of `ρ`.
-    pub(super) slope_sd: f64,
     /// `B`, `[outputs, inputs]`.
     pub(super) modulation: Array2<Complex64>,
     /// From the inputs to the shifter: unit vector, up to a phase.
@@ -38,8 +36,6 @@ pub(super) struct Swept {
     /// `A`, `[outputs, inputs]`.
     pub(super) constant: Array2<Complex64>,
     pub(super) responses: Vec<Response>,
-    /// rms of what is left, an entry.
-    pub(super) residual: f64,
 }
 
 /// Slopes that are looked for: from a heater with a tenth of its phase to one a fifth too strong.
@@ -61,25 +57,16 @@ impl Series {
         }
         let basis = self.basis(&slopes);
         let coefficients = least_squares(&basis, &self.matrices);
-        let rest = &self.matrices - &basis.dot(&coefficients);
-        let freedom = ((self.drives.nrows() - count - 1) * self.matrices.ncols()).max(1) as f64;
-        let residual = (rest.iter().map(Complex64::norm_sqr).sum::<f64>() / freedom).sqrt();
         let square =
             |row: usize| Array2::from_shape_fn((modes, modes), |(i, j)| coefficients[(row, i * modes + j)]);
         let responses = (0..count)
             .map(|k| {
                 let modulation = square(k + 1);
                 let strength = rms(&modulation);
-                Response {
-                    slope: slopes[k],
-                    slope_sd: self.slope_sd(k, strength * modes as f64, residual),
-                    way_in: right_vector(&modulation),
-                    strength,
-                    modulation,
-                }
+                Response { slope: slopes[k], way_in: right_vector(&modulation), strength, modulation }
             })
             .collect();
-        Swept { constant: square(0), responses, residual }
+        Swept { constant: square(0), responses }
     }
 
     /// `1, e^{i (1 + ρ_k) u_k}` at every point.
@@ -120,14 +107,6 @@ impl Series {
             slopes[k]
         };
         golden(|slope| -explained(slope), centre - step, centre + step)
-    }
-
-    /// From the Fisher information of `B e^{i (1 + ρ) u}`, the mean of `u` taken up by `B`.
-    fn slope_sd(&self, k: usize, norm: f64, residual: f64) -> f64 {
-        let drives = self.drives.column(k);
-        let mean = drives.sum() / drives.len() as f64;
-        let spread: f64 = drives.iter().map(|u| (u - mean).powi(2)).sum();
-        residual / (std::f64::consts::SQRT_2 * norm * spread.sqrt()).max(1e-12)
     }
 }
 

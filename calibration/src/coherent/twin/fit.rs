@@ -50,9 +50,6 @@ pub(in crate::coherent) struct Fitted {
     pub(in crate::coherent) twin: Twin,
     /// Root mean square of the residual of a quadrature, fraction of full scale.
     pub(in crate::coherent) rms: f64,
-    pub(in crate::coherent) rounds: usize,
-    /// Steps of the linear solver, all rounds together.
-    pub(in crate::coherent) steps: usize,
 }
 
 /// The problem at one point.
@@ -99,7 +96,9 @@ impl Fit<'_> {
                 damping *= 30.0;
             }
         }
-        Fitted { rms: self.rms(&twin), twin, rounds, steps }
+        let rms = self.rms(&twin);
+        tracing::info!(rms, rounds, steps, settings = self.settings.len(), free, "fitted");
+        Fitted { rms, twin }
     }
 
     /// Root mean square residual, the oscillator's phases at their best.

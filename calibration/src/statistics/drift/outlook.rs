@@ -4,11 +4,9 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    LagPoint, StructureFunction,
+    StructureFunction,
     law::{DriftFit, DriftLaw, ornstein_uhlenbeck, random_walk},
-    without,
 };
-use crate::statistics::bootstrap::Correction;
 
 /// Law chosen, and its resamples, from which intervals come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +24,6 @@ pub struct DriftOutlook {
     pub longest_lag: f64,
     /// The chosen law in each resample.
     pub resamples: Vec<DriftLaw>,
-    /// The chosen law without each element in turn.
-    pub jackknife: Vec<DriftLaw>,
 }
 
 /// Part of the resamples that must bend.
@@ -40,15 +36,9 @@ const STRAIGHT: f64 = 10.0;
 /// which must drift independently.
 ///
 /// The walk is the limit `T → ∞` of the other, so the residual of the latter is hardly ever larger, and the lags are
-<<<<<<< HEAD
-/// correlated, which forbids a chi-square test; hence the resamples. `readout_variance` is that of a reading, where known. The
-/// ends of an interval from 200 resamples scatter so much that it covers 2 % less; 1000 are enough. `None` for fewer than 8
-/// elements, too few lags, or fewer than 100 resamples.
-=======
 /// correlated, which forbids a chi-square test; hence the resamples. `readout_variance` is that of a reading, where known.
 /// Take 1000 resamples: from 200 the interval of a random walk covered 1.3 % less. `None` for fewer than 8 elements, too few lags,
 /// or fewer than 100 resamples.
->>>>>>> stat
 #[must_use]
 pub fn outlook(
     function: &StructureFunction,
@@ -60,7 +50,7 @@ pub fn outlook(
     if elements < 8 || resamples < 100 {
         return None;
     }
-    let points = with_smooth_errors(function.points(), readout_variance)?;
+    let points = function.points();
     let walk = random_walk(&points, readout_variance)?;
     let bounded = ornstein_uhlenbeck(&points, readout_variance);
     let longest = points.last()?.lag;
@@ -84,16 +74,6 @@ pub fn outlook(
     let convinced = bounded.filter(|_| bend(&bounded) && bends >= CONVINCING);
     let resamples =
         drawn.iter().map(|(walk, bounded)| convinced.and(*bounded).unwrap_or(*walk).law).collect();
-    let jackknife = (0..elements)
-        .filter_map(|element| {
-            let points = without(function, &points, element);
-            match convinced {
-                Some(_) => ornstein_uhlenbeck(&points, readout_variance),
-                None => random_walk(&points, readout_variance),
-            }
-        })
-        .map(|fit| fit.law)
-        .collect();
     Some(DriftOutlook {
         fit: convinced.unwrap_or(walk),
         random_walk: walk,
@@ -101,23 +81,7 @@ pub fn outlook(
         bends,
         longest_lag: longest,
         resamples,
-        jackknife,
     })
-}
-
-/// The points with standard errors in proportion to a fitted `D` instead of the measured one: a lag that happens to be low has a
-/// low standard error too, and would pull the fit down.
-fn with_smooth_errors(points: Vec<LagPoint>, readout_variance: Option<f64>) -> Option<Vec<LagPoint>> {
-    let fit = match ornstein_uhlenbeck(&points, readout_variance) {
-        Some(bounded) => bounded,
-        None => random_walk(&points, readout_variance)?,
-    };
-    let smooth = |point: LagPoint| {
-        let fitted = fit.law.variance_after(point.lag) + 2.0 * fit.readout_variance;
-        let ratio = if point.mean > 0.0 { fitted / point.mean } else { 1.0 };
-        LagPoint { std_error: point.std_error * ratio, ..point }
-    };
-    Some(points.into_iter().map(smooth).collect())
 }
 
 /// A time after which the budget is exceeded, and its 95 % interval; `None` is never.
@@ -125,12 +89,8 @@ fn with_smooth_errors(points: Vec<LagPoint>, readout_variance: Option<f64>) -> O
 pub struct Validity {
     /// Time, in the unit of the series' times.
     pub time: Option<f64>,
-<<<<<<< HEAD
-    /// 95 % interval from the resamples, corrected for bias and skewness (BCa, see [`crate::statistics::bootstrap`]).
-=======
     /// 95 % interval, the quantiles of the resamples. It is too narrow: of 800 simulated sets of 64 elements it held the truth in
     /// 91.3 % for a random walk and 93.5 % for a bounded drift (1000 resamples); correction for bias and skewness did not help.
->>>>>>> stat
     pub ci95: [Option<f64>; 2],
     /// The time lies beyond the lags that were measured: it is an extrapolation.
     pub extrapolated: bool,
@@ -141,20 +101,16 @@ impl DriftOutlook {
     #[must_use]
     pub fn time_until(&self, sigma: f64, budget: f64) -> Validity {
         let time = self.fit.law.time_until(sigma, budget);
-        // The rate 1/t is finite for a budget that is never spent, and 0 then.
-        let rate = |law: &DriftLaw| law.time_until(sigma, budget).map_or(0.0, f64::recip);
-        let mut rates: Vec<f64> = self.resamples.iter().map(rate).collect();
-        let without: Vec<f64> = self.jackknife.iter().map(rate).collect();
-        rates.sort_unstable_by(f64::total_cmp);
-        let correction = Correction::of(&rates, rate(&self.fit.law), &without);
-        // Order statistics, not interpolated: never has no middle.
+        let mut times: Vec<f64> =
+            self.resamples.iter().map(|law| law.time_until(sigma, budget).unwrap_or(f64::INFINITY)).collect();
+        times.sort_unstable_by(f64::total_cmp);
+        // Order statistics, not interpolated: infinity has no middle.
         let at = |p: f64| {
-            let level = correction.map_or(p, |correction| correction.level(p));
-            let position = (level * rates.len().saturating_sub(1) as f64).round() as usize;
-            rates.get(position).map(|rate| rate.recip()).filter(|time| time.is_finite())
+            let position = (p * times.len().saturating_sub(1) as f64).round() as usize;
+            times.get(position).copied().filter(|time| time.is_finite())
         };
         let extrapolated = time.is_none_or(|time| time > self.longest_lag);
-        Validity { time, ci95: [at(0.975), at(0.025)], extrapolated }
+        Validity { time, ci95: [at(0.025), at(0.975)], extrapolated }
     }
 }
 
@@ -234,12 +190,8 @@ mod tests {
         let n = SETS as f64;
         // 99 % of the resamples must bend: about 1 % of walks do; 4 binomial standard errors.
         assert!(called / n >= 0.99 - 4.0 * (0.0099 / n).sqrt(), "{called} of {n} called a walk");
-<<<<<<< HEAD
-        assert!(covered / n >= 0.95 - bound(), "{covered} of {n} covered");
-=======
         // The interval is known to cover a little less than 95 %, see `Validity`: 90 % less 4 binomial standard errors.
         assert!(covered / n >= 0.90 - bound(), "{covered} of {n} covered");
->>>>>>> stat
     }
 
     #[test]
