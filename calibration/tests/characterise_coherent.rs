@@ -118,9 +118,9 @@ async fn a_chip_about_which_nothing_is_known_holds_matrices_to_a_fifth_of_a_perc
 #[tokio::test]
 async fn every_weak_or_dead_heater_is_found_and_no_other() {
     let mut spec = fresh();
-    (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.03, 0.03);
+    (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.01, 0.01);
     let mut made = 0;
-    for seed in 1..=6 {
+    for seed in 1..=8 {
         let answers = spec.answers(seed);
         let mut backend = CoherentMock::new(spec.clone(), seed, Script::default());
         let mut journal = Journal::in_memory(backend.descriptor().clone());
@@ -132,8 +132,8 @@ async fn every_weak_or_dead_heater_is_found_and_no_other() {
         assert_eq!(found, truth, "chip {seed}");
         made += truth.len();
     }
-    // 216 heaters, 6 % of them: 13 expected.
-    assert!(made >= 5, "{made} defects are enough to be called a test");
+    // 288 heaters, 2 % of them: 6 expected.
+    assert!(made >= 3, "{made} defects are enough to be called a test");
 }
 
 /// Wants to stop after some questions.
