@@ -1,0 +1,219 @@
+//! Characterisation of a bank of add-drop rings about which nothing is known but its layout and its data sheet.
+//!
+//! ```text
+//! dark, amplitude, modulator curves ─▶ sweeps, column by column ─▶ random settings, rough ─▶ refinement, tails
+//!     ─▶ random settings on the line, crosstalk compensated ─▶ refinement ─▶ reach, defects, full scale
+//! ```
+
+mod bank;
+mod encode;
+mod global;
+mod inputs;
+mod learned;
+mod line;
+mod noise;
+mod observations;
+mod plan;
+mod prior;
+mod probe;
+mod program;
+mod scale;
+mod settings;
+mod solve;
+mod sweeps;
+
+use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
+
+use self::{
+    bank::{BIAS, BankModel, OFF, OFFSETS, PARAMETERS, SWING, Tails, Theta},
+    global::{Errors, Refinement},
+    line::Line,
+    noise::Noise,
+    observations::Observations,
+    prior::Prior,
+    probe::Receiver,
+    sweeps::Swept,
+};
+use crate::{
+    characterise::{Bench, CharacteriseError},
+    observer::Event,
+};
+
+pub use inputs::InputCurve;
+pub use learned::{IncoherentCharacterisation, RingLaw};
+pub use plan::IncoherentPlan;
+
+/// Noise of a reading before it is found in the residuals, in nominal weights.
+const FIRST_NOISE: f64 = 0.005;
+/// Steps of the refinement: without tails, with tails on the rough settings, after that on all settings.
+const ROUGH_STEPS: usize = 4;
+const TAIL_STEPS: usize = 3;
+const LAST_STEPS: usize = 5;
+/// Spacings of channels at which tails are looked for, in half widths of the line: from the first on, each so much
+/// wider than the one before.
+const NEAREST_CHANNEL: f64 = 5.0;
+const WIDER: f64 = 1.08;
+const SPACINGS: usize = 30;
+/// Rings that the search looks at, at most.
+const SEARCHED: usize = 512;
+/// Gain in `χ²` from which tails are taken for seen.
+const TAILS_SEEN: f64 = 25.0;
+
+impl IncoherentCharacterisation {
+    /// Characterises the bank on `bench`.
+    ///
+    /// # Errors
+    /// A plan out of range, a processor or data sheet of another kind, a row or an input without light or at its limit,
+    /// a row without a sound element, and what stops any [`Bench`].
+    pub async fn learn(
+        bench: &mut Bench<'_>,
+        sheet: &IncoherentDataSheet,
+        plan: &IncoherentPlan,
+    ) -> Result<Self, CharacteriseError> {
+        characterise(bench, sheet, plan).await
+    }
+}
+
+/// Brings a factory-fresh bank of rings to a model of every one of its parameters.
+pub(crate) async fn characterise(
+    bench: &mut Bench<'_>,
+    sheet: &IncoherentDataSheet,
+    plan: &IncoherentPlan,
+) -> Result<IncoherentCharacterisation, CharacteriseError> {
+    plan.check()?;
+    let descriptor = bench.descriptor().clone();
+    let (Some(line), ActuatorLayout::WeightBank { .. }) = (Line::of(&sheet.element), descriptor.layout)
+    else {
+        return Err(CharacteriseError::NotABankOfRings { processor: descriptor.id });
+    };
+    let inputs = inputs::measure(bench, sheet.counts_per_unit, plan).await?;
+    let receiver = Receiver {
+        descriptor: &descriptor,
+        inputs: &inputs,
+        counts_per_unit: sheet.counts_per_unit,
+        zeros: plan.zeros,
+    };
+    let mut observations = Observations::of_bank(descriptor.outputs, descriptor.inputs);
+    let swept = sweeps::sweep(bench, &receiver, sheet, line, plan, &mut observations).await?;
+    let priors = priors(&receiver, line, &swept, &observations);
+    let mut model = BankModel {
+        rows: descriptor.outputs,
+        cols: descriptor.inputs,
+        line,
+        rings: priors.iter().map(|prior| prior.mean).collect(),
+        tails: Tails { spacing: NEAREST_CHANNEL * line.half_width(), strength: 0.0 },
+    };
+    let exponent = sheet.drive.exponent;
+    let rough = ("settings-rough", plan.rough_settings, false);
+    settings::ask(bench, &receiver, &model, exponent, (plan.seed, 0), rough, &mut observations).await?;
+    let mut found = refine(model, &observations, priors, &swept, None);
+    model = found.model;
+    let fine = ("settings-fine", plan.settings, true);
+    settings::ask(bench, &receiver, &model, exponent, (plan.seed, 1 << 12), fine, &mut observations).await?;
+    found = refine(model, &observations, found.priors, &swept, Some(found.with_tails));
+    let reaches = scale::reaches(&found.model);
+    let (full_scale, defects) = scale::full_scale(&found.model, &inputs, &swept, &reaches)?;
+    for defect in &defects {
+        bench.tell(Event::Note(defect.sentence()));
+    }
+    let rings = (0..found.model.rings.len())
+        .map(|ring| {
+            let scale = full_scale[ring / descriptor.inputs];
+            let reach = [reaches[ring].lowest / scale, reaches[ring].highest / scale];
+            let exists = OFFSETS.map(|offset| found.model.neighbour(ring, offset).is_some());
+            RingLaw::new(&found.model.rings[ring], &found.errors.rings[ring], exists, reach)
+        })
+        .collect();
+    let estimate = |value, std_error| crate::statistics::moments::Estimate { value, std_error };
+    Ok(IncoherentCharacterisation {
+        rows: descriptor.outputs,
+        cols: descriptor.inputs,
+        input_limit: inputs.limit,
+        limits: descriptor.limits.clone(),
+        exponent,
+        element: sheet.element,
+        counts_per_unit: sheet.counts_per_unit,
+        dark: inputs.dark,
+        responsivity: inputs.responsivity,
+        full_scale,
+        inputs: inputs.curves,
+        tail_spacing_rad: estimate(found.model.tails.spacing, found.errors.shared[0]),
+        tail_strength: estimate(found.model.tails.strength, found.errors.shared[1]),
+        read_noise: found.noise,
+        defects,
+        rings,
+    })
+}
+
+fn priors(receiver: &Receiver<'_>, line: Line, swept: &[Swept], observations: &Observations) -> Vec<Prior> {
+    let cols = receiver.descriptor.inputs;
+    let prior = |(ring, swept): (usize, &Swept)| {
+        let gain =
+            receiver.inputs.responsivity[ring / cols].value * receiver.inputs.curves[ring % cols].power.value;
+        let swing = gain * (line.peak + line.dip);
+        let held = solve::median(observations.of(ring).iter().map(|reading| reading.weight).collect());
+        let mut still: Theta = [0.0; PARAMETERS];
+        (still[OFF], still[SWING]) = (-gain, swing);
+        still[BIAS] = line.phase_for((held + gain) / swing);
+        Prior::about(swept, &still, swing)
+    };
+    swept.iter().enumerate().map(prior).collect()
+}
+
+struct Refined {
+    model: BankModel,
+    priors: Vec<Prior>,
+    errors: Errors,
+    noise: f64,
+    with_tails: bool,
+}
+
+/// Fits all parameters to all readings. `tails` is `None` where it is not known yet whether there are any.
+fn refine(
+    model: BankModel,
+    observations: &Observations,
+    priors: Vec<Prior>,
+    swept: &[Swept],
+    tails: Option<bool>,
+) -> Refined {
+    let sound: Vec<bool> = swept.iter().map(Swept::is_sound).collect();
+    let mut refinement = Refinement {
+        model,
+        observations,
+        priors,
+        groups: vec![[0.0; 2]; observations.groups()],
+        noise: Noise::uniform(FIRST_NOISE),
+        with_tails: tails.unwrap_or(false),
+    };
+    let first = refinement.run(ROUGH_STEPS);
+    prior::learn(&mut refinement.priors, &refinement.model.rings, &first, &sound);
+    if tails.is_none() {
+        look_for_tails(&mut refinement);
+    }
+    let errors = refinement.run(if tails.is_none() { TAIL_STEPS } else { LAST_STEPS });
+    Refined {
+        noise: refinement.noise.rms(),
+        with_tails: refinement.with_tails,
+        model: refinement.model,
+        priors: refinement.priors,
+        errors,
+    }
+}
+
+/// Tries tails of channels at many spacings and keeps the best, if it explains something.
+fn look_for_tails(refinement: &mut Refinement<'_>) {
+    let count = refinement.model.rings.len();
+    let sample: Vec<usize> = (0..count).step_by(count.div_ceil(SEARCHED).max(1)).collect();
+    let half_width = refinement.model.line.half_width();
+    let mut best = (TAILS_SEEN, 0.0, NEAREST_CHANNEL * half_width);
+    let mut spacing = NEAREST_CHANNEL * half_width;
+    for _ in 0..SPACINGS {
+        let (gain, strength) = refinement.gain_of_tails(spacing, &sample);
+        if gain > best.0 && strength > 0.0 {
+            best = (gain, strength, spacing);
+        }
+        spacing *= WIDER;
+    }
+    refinement.with_tails = best.1 > 0.0;
+    refinement.model.tails = Tails { spacing: best.2, strength: best.1 };
+}

@@ -1,0 +1,350 @@
+//! Refinement of all parameters of the bank together, on all readings.
+//!
+//! Each step linearises every ring about the present model: its own parameters by Gauss–Newton with priors, with the
+//! bank's tails eliminated from all rings at once (Schur complement; Triggs et al., Bundle Adjustment, LNCS 1883, 298
+//! (2000)), neighbours' heats from the step before, and one phase and one gain for each group of settings that shares
+//! a temperature and a laser power.
+
+use rayon::prelude::*;
+
+use super::{
+    bank::{BIAS, BankModel, FIRST_PAIR, OFF, OFFSETS, PARAMETERS, QUARTIC, SPAN, SWING, Theta},
+    noise::Noise,
+    observations::{Drive, Observations},
+    prior::Prior,
+    probe::Reading,
+    solve::Cholesky,
+};
+
+/// Standardised residual beyond which a reading counts by its distance only (Huber, 1964).
+const HUBER: f64 = 2.5;
+/// Parameters of the bank: spacing and strength of the tails.
+const SHARED: usize = 2;
+/// Prior standard deviations of a group's phase (radians; 50 mK) and gain.
+const GROUP_PHASE: f64 = 1e-3;
+const GROUP_GAIN: f64 = 0.01;
+/// Tolerances of the spacing and of the strength of the tails.
+const SPACING_TOLERANCE: f64 = 0.1;
+const STRENGTH_TOLERANCE: f64 = 0.5;
+
+type Square = [[f64; PARAMETERS]; PARAMETERS];
+
+/// The state of a refinement.
+pub(super) struct Refinement<'a> {
+    pub(super) model: BankModel,
+    pub(super) observations: &'a Observations,
+    pub(super) priors: Vec<Prior>,
+    /// Phase and relative gain of each group of settings.
+    pub(super) groups: Vec<[f64; 2]>,
+    pub(super) noise: Noise,
+    /// Are the tails fitted?
+    pub(super) with_tails: bool,
+}
+
+/// Heats and phases of the bank at one setting, without the group's phase.
+struct Scene {
+    heats: Vec<f64>,
+    phases: Vec<f64>,
+}
+
+/// Normal equations of one ring.
+struct Normal {
+    own: Square,
+    gradient: Theta,
+    cross: [[f64; SHARED]; PARAMETERS],
+    shared: [[f64; SHARED]; SHARED],
+    shared_gradient: [f64; SHARED],
+    traces: Vec<Trace>,
+}
+
+/// What one reading says of its group, and its residual.
+#[derive(Clone, Copy)]
+struct Trace {
+    group: usize,
+    by_phase: f64,
+    value: f64,
+    residual: f64,
+    precision: f64,
+}
+
+/// Standard errors after the last step.
+pub(super) struct Errors {
+    pub(super) rings: Vec<Theta>,
+    pub(super) shared: [f64; SHARED],
+}
+
+impl Refinement<'_> {
+    /// Improves the model by `steps` steps and returns the standard errors of the last.
+    pub(super) fn run(&mut self, steps: usize) -> Errors {
+        let mut errors = self.step();
+        for _ in 1..steps {
+            errors = self.step();
+        }
+        errors
+    }
+
+    fn step(&mut self) -> Errors {
+        let scenes = self.scenes();
+        let normals: Vec<Normal> =
+            (0..self.model.rings.len()).into_par_iter().map(|ring| self.normal(&scenes, ring)).collect();
+        let factors: Vec<Option<Cholesky<PARAMETERS>>> =
+            normals.par_iter().map(|normal| Cholesky::of(normal.own)).collect();
+        let (shared_step, shared_covariance) = self.shared_step(&normals, &factors);
+        let updates: Vec<(Theta, Theta)> = normals
+            .par_iter()
+            .zip(&factors)
+            .map(|(normal, factor)| ring_step(normal, factor.as_ref(), shared_step, shared_covariance))
+            .collect();
+        let half_width = self.model.line.half_width();
+        let mut errors = Vec::with_capacity(updates.len());
+        for (theta, (step, error)) in self.model.rings.iter_mut().zip(updates) {
+            // One step at most moves a ring by its own width: the linearisation holds no further.
+            let shift = (step[BIAS].abs() + step[SPAN].abs()) / half_width;
+            let share = if shift > 1.0 { 1.0 / shift } else { 1.0 };
+            theta.iter_mut().zip(step).for_each(|(value, step)| *value += share * step);
+            theta[SPAN] = theta[SPAN].max(0.0);
+            errors.push(error);
+        }
+        if self.with_tails {
+            self.model.tails.spacing += shared_step[0];
+            self.model.tails.strength += shared_step[1];
+        }
+        self.regroup(&normals);
+        self.noise = Noise::of(self.residuals(&normals));
+        let shared = [0, 1].map(|i| shared_covariance[i][i].max(0.0).sqrt());
+        Errors { rings: errors, shared }
+    }
+
+    /// Gain in `χ²` when tails of the spacing `spacing` are added, and their strength, from the rings `sample`.
+    pub(super) fn gain_of_tails(&mut self, spacing: f64, sample: &[usize]) -> (f64, f64) {
+        self.model.tails.spacing = spacing;
+        let scenes = self.scenes();
+        let (mut curvature, mut gradient) = (0.0, 0.0);
+        for terms in sample
+            .par_iter()
+            .filter_map(|&ring| {
+                let normal = self.normal(&scenes, ring);
+                let cross = std::array::from_fn(|i| normal.cross[i][1]);
+                let solved = Cholesky::of(normal.own)?.solve(cross);
+                let along = |vector: &Theta| solved.iter().zip(vector).map(|(a, b)| a * b).sum::<f64>();
+                Some((
+                    normal.shared[1][1] - along(&cross),
+                    normal.shared_gradient[1] - along(&normal.gradient),
+                ))
+            })
+            .collect::<Vec<_>>()
+        {
+            curvature += terms.0;
+            gradient += terms.1;
+        }
+        if curvature > 0.0 { (gradient * gradient / curvature, gradient / curvature) } else { (0.0, 0.0) }
+    }
+
+    fn scenes(&self) -> Vec<Option<Scene>> {
+        (0..self.observations.settings())
+            .into_par_iter()
+            .map(|setting| match &self.observations.setting(setting).drive {
+                Drive::All(powers) => {
+                    let heats: Vec<f64> = powers
+                        .iter()
+                        .enumerate()
+                        .map(|(ring, &power)| self.model.heat(ring, power))
+                        .collect();
+                    let phases = self.model.phases(&heats);
+                    Some(Scene { heats, phases })
+                }
+                Drive::Column { .. } | Drive::One { .. } => None,
+            })
+            .collect()
+    }
+
+    fn heat(&self, scene: Option<&Scene>, ring: usize, setting: usize) -> f64 {
+        match scene {
+            Some(scene) => scene.heats[ring],
+            None => self.model.heat(ring, self.observations.own_power(ring, setting)),
+        }
+    }
+
+    fn phase(&self, scene: Option<&Scene>, ring: usize, setting: usize) -> f64 {
+        match scene {
+            Some(scene) => scene.phases[ring],
+            None => {
+                let heat = |ring: usize| self.heat(None, ring, setting);
+                self.model.rings[ring][BIAS] + heat(ring) + self.model.disturbance(ring, heat)
+            }
+        }
+    }
+
+    fn normal(&self, scenes: &[Option<Scene>], ring: usize) -> Normal {
+        let theta = &self.model.rings[ring];
+        let prior = &self.priors[ring];
+        let mut normal = Normal {
+            own: [[0.0; PARAMETERS]; PARAMETERS],
+            gradient: [0.0; PARAMETERS],
+            cross: [[0.0; SHARED]; PARAMETERS],
+            shared: [[0.0; SHARED]; SHARED],
+            shared_gradient: [0.0; SHARED],
+            traces: Vec::with_capacity(self.observations.of(ring).len()),
+        };
+        for reading in self.observations.of(ring) {
+            let (jacobian, shared, mut trace) = self.linearise(scenes, ring, reading);
+            let sigmas = trace.residual.abs() * trace.precision.sqrt();
+            let weight = if sigmas > HUBER { HUBER / sigmas } else { 1.0 } * trace.precision;
+            for i in 0..PARAMETERS {
+                let weighted = weight * jacobian[i];
+                normal.gradient[i] += weighted * trace.residual;
+                for (entry, other) in normal.own[i][..=i].iter_mut().zip(&jacobian) {
+                    *entry += weighted * other;
+                }
+                for j in 0..SHARED {
+                    normal.cross[i][j] += weighted * shared[j];
+                }
+            }
+            for i in 0..SHARED {
+                normal.shared_gradient[i] += weight * shared[i] * trace.residual;
+                for j in 0..SHARED {
+                    normal.shared[i][j] += weight * shared[i] * shared[j];
+                }
+            }
+            trace.precision = weight;
+            normal.traces.push(trace);
+        }
+        for i in 0..PARAMETERS {
+            let precision = prior.sd[i].powi(-2);
+            normal.own[i][i] += precision;
+            normal.gradient[i] += precision * (prior.mean[i] - theta[i]);
+            for j in 0..i {
+                normal.own[j][i] = normal.own[i][j];
+            }
+        }
+        normal
+    }
+
+    /// Derivatives of one reading by the ring's and the bank's parameters, and its residual.
+    fn linearise(
+        &self,
+        scenes: &[Option<Scene>],
+        ring: usize,
+        reading: &Reading,
+    ) -> (Theta, [f64; SHARED], Trace) {
+        let model = &self.model;
+        let theta = &model.rings[ring];
+        let setting = reading.setting;
+        let scene = scenes[setting].as_ref();
+        let group = self.observations.setting(setting).group;
+        let [warmth, gain] = self.groups[group];
+        let power = self.observations.own_power(ring, setting);
+        let phase = self.phase(scene, ring, setting) + warmth;
+        let (level, slope) = model.line.level_and_slope(phase);
+        let (tail, tail_slope) = model.tail(ring, |neighbour| self.phase(scene, neighbour, setting) + warmth);
+        let taken = 2.0 * model.tails.strength * tail;
+        let rest = 1.0 - model.line.dip * level;
+        let factor = 1.0 + gain;
+        let value = factor * (theta[OFF] + theta[SWING] * level - taken * theta[OFF] * rest);
+        let by_phase = factor * (theta[SWING] + taken * theta[OFF] * model.line.dip) * slope;
+        let mut jacobian = [0.0; PARAMETERS];
+        jacobian[OFF] = factor * (1.0 - taken * rest);
+        jacobian[SWING] = factor * level;
+        jacobian[BIAS] = by_phase;
+        jacobian[SPAN] = by_phase * power * (1.0 + theta[QUARTIC] * power);
+        jacobian[QUARTIC] = by_phase * theta[SPAN] * power * power;
+        for (pair, &offset) in OFFSETS.iter().enumerate() {
+            if let Some(neighbour) = model.neighbour(ring, offset) {
+                jacobian[FIRST_PAIR + pair] = by_phase * self.heat(scene, neighbour, setting);
+            }
+        }
+        let by_taken = -2.0 * factor * theta[OFF] * rest;
+        let shared = [by_taken * model.tails.strength * tail_slope, by_taken * tail];
+        let precision = reading.worth / self.noise.variance(reading.current);
+        let trace = Trace { group, by_phase, value, residual: reading.weight - value, precision };
+        (jacobian, shared, trace)
+    }
+
+    /// Step of the tails with all rings following, and its covariance.
+    fn shared_step(
+        &self,
+        normals: &[Normal],
+        factors: &[Option<Cholesky<PARAMETERS>>],
+    ) -> ([f64; SHARED], [[f64; SHARED]; SHARED]) {
+        let none = ([0.0; SHARED], [[0.0; SHARED]; SHARED]);
+        if !self.with_tails {
+            return none;
+        }
+        let mut own = [[SPACING_TOLERANCE.powi(-2), 0.0], [0.0, STRENGTH_TOLERANCE.powi(-2)]];
+        let mut gradient = [0.0, (1.0 - self.model.tails.strength) / STRENGTH_TOLERANCE.powi(2)];
+        for (normal, factor) in normals.iter().zip(factors) {
+            let Some(factor) = factor else { continue };
+            for i in 0..SHARED {
+                let solved = factor.solve(std::array::from_fn(|k| normal.cross[k][i]));
+                let along: f64 = solved.iter().zip(&normal.gradient).map(|(a, b)| a * b).sum();
+                gradient[i] += normal.shared_gradient[i] - along;
+                for j in 0..SHARED {
+                    let cross: f64 = solved.iter().zip(&normal.cross).map(|(a, b)| a * b[j]).sum();
+                    own[i][j] += normal.shared[i][j] - cross;
+                }
+            }
+        }
+        Cholesky::of(own).map_or(none, |factor| (factor.solve(gradient), factor.inverse()))
+    }
+
+    /// Phase and gain of each group from what its readings leave; the mean over the groups stays with the rings.
+    fn regroup(&mut self, normals: &[Normal]) {
+        let mut sums = vec![[0.0; 5]; self.groups.len()];
+        for trace in normals.iter().flat_map(|normal| &normal.traces) {
+            let Trace { group, by_phase, value, residual, precision } = *trace;
+            let terms =
+                [by_phase * by_phase, by_phase * value, value * value, by_phase * residual, value * residual];
+            sums[group].iter_mut().zip(terms).for_each(|(sum, term)| *sum += precision * term);
+        }
+        for (group, [phase, both, gain, by_phase, by_gain]) in self.groups.iter_mut().zip(sums) {
+            let own = [[phase + GROUP_PHASE.powi(-2), both], [both, gain + GROUP_GAIN.powi(-2)]];
+            let gradient =
+                [by_phase - group[0] * GROUP_PHASE.powi(-2), by_gain - group[1] * GROUP_GAIN.powi(-2)];
+            if let Some(factor) = Cholesky::of(own) {
+                let step = factor.solve(gradient);
+                group.iter_mut().zip(step).for_each(|(value, step)| *value += step);
+            }
+        }
+        let count = self.groups.len().max(1) as f64;
+        for part in 0..2 {
+            let mean = self.groups.iter().map(|group| group[part]).sum::<f64>() / count;
+            self.groups.iter_mut().for_each(|group| group[part] -= mean);
+        }
+    }
+
+    /// Current and standardised residual (noise of a reading of full power) of every reading.
+    fn residuals(&self, normals: &[Normal]) -> Vec<(f64, f64)> {
+        let of_ring = |(ring, normal): (usize, &Normal)| {
+            let readings = self.observations.of(ring).iter().zip(&normal.traces);
+            readings
+                .map(|(reading, trace)| (reading.current, trace.residual * reading.worth.sqrt()))
+                .collect::<Vec<_>>()
+        };
+        normals.iter().enumerate().flat_map(of_ring).collect()
+    }
+}
+
+/// Step and standard errors of one ring, the tails' step and uncertainty carried through.
+fn ring_step(
+    normal: &Normal,
+    factor: Option<&Cholesky<PARAMETERS>>,
+    shared_step: [f64; SHARED],
+    shared_covariance: [[f64; SHARED]; SHARED],
+) -> (Theta, Theta) {
+    let Some(factor) = factor else { return ([0.0; PARAMETERS], [f64::INFINITY; PARAMETERS]) };
+    let right = std::array::from_fn(|i| {
+        normal.gradient[i] - (0..SHARED).map(|j| normal.cross[i][j] * shared_step[j]).sum::<f64>()
+    });
+    let step = factor.solve(right);
+    let inverse = factor.inverse();
+    let by_shared: [Theta; SHARED] =
+        std::array::from_fn(|j| factor.solve(std::array::from_fn(|i| normal.cross[i][j])));
+    let error = std::array::from_fn(|i| {
+        let through: f64 = (0..SHARED)
+            .flat_map(|a| (0..SHARED).map(move |b| (a, b)))
+            .map(|(a, b)| by_shared[a][i] * shared_covariance[a][b] * by_shared[b][i])
+            .sum();
+        (inverse[i][i] + through).max(0.0).sqrt()
+    });
+    (step, error)
+}
