@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p alora-calibration --example ring_bank -- [size=16] [chips=20] [first=1] [kelvin=0.002]
-//!     [defects=no] [bits=12] [matrices=4] [verify=6]
+//!     [defects=no] [bits=12] [matrices=4] [verify=6] [physics.KEY=NUMBER]…
 //! ```
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "an experiment")]
@@ -44,6 +44,19 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The spec with every `physics.KEY=NUMBER` among the options.
+    fn overridden(&self, spec: IncoherentSpec) -> IncoherentSpec {
+        let mut value = serde_json::to_value(spec).unwrap();
+        for (key, number) in &self.0 {
+            if let Some(key) = key.strip_prefix("physics.") {
+                value["physics"][key] = number.parse::<f64>().unwrap().into();
+            }
+        }
+        serde_json::from_value(value).unwrap()
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let options = Options::read();
@@ -56,6 +69,7 @@ async fn main() {
     if options.get("defects", "no".to_owned()) == "no" {
         (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
     }
+    let spec = options.overridden(spec);
     let mut total = Totals::default();
     println!("chip  open %  verified %  (measured %)  reach %  found/true/false  seconds  vectors  bench s");
     for seed in first..first + chips {
@@ -167,10 +181,7 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
     outcome.coverage = coverage(&mock, spec, &learned);
     if options.get("diagnose", 0) > 0 {
         println!("full scale {:?}", learned.full_scale);
-        println!(
-            "tails {:?} {:?} noise {}",
-            learned.tail_spacing_rad, learned.tail_strength, learned.read_noise
-        );
+        println!("tails {:?} noise {}", learned.tail_spacing_rad, learned.read_noise);
         for defect in &learned.defects {
             println!("{defect:?}");
         }

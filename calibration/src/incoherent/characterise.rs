@@ -25,12 +25,12 @@ mod sweeps;
 use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
 
 use self::{
-    bank::{BIAS, BankModel, OFF, OFFSETS, PARAMETERS, SWING, Tails, Theta},
+    bank::{BIAS, BankModel, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, SWING, Theta},
     global::{Errors, Refinement},
     line::Line,
     noise::Noise,
     observations::Observations,
-    prior::Prior,
+    prior::{CLASSES, Prior, hyperprior},
     probe::Receiver,
     sweeps::Swept,
 };
@@ -45,10 +45,10 @@ pub use plan::IncoherentPlan;
 
 /// Noise of a reading before it is found in the residuals, in nominal weights.
 const FIRST_NOISE: f64 = 0.005;
-/// Steps of the refinement: without tails, with tails on the rough settings, after that on all settings.
-const ROUGH_STEPS: usize = 4;
-const TAIL_STEPS: usize = 3;
-const LAST_STEPS: usize = 5;
+/// Steps of the refinement before the spreads over the rings are learned, and after each time that they are.
+const FIRST_STEPS: usize = 4;
+const LAST_STEPS: usize = 3;
+const LEARNING_ROUNDS: usize = 2;
 /// Spacings of channels at which tails are looked for, in half widths of the line: from the first on, each so much
 /// wider than the one before.
 const NEAREST_CHANNEL: f64 = 5.0;
@@ -95,22 +95,29 @@ pub(crate) async fn characterise(
     };
     let mut observations = Observations::of_bank(descriptor.outputs, descriptor.inputs);
     let swept = sweeps::sweep(bench, &receiver, sheet, line, plan, &mut observations).await?;
-    let priors = priors(&receiver, line, &swept, &observations);
+    let mut priors = priors(&receiver, line, &swept, &observations);
     let mut model = BankModel {
         rows: descriptor.outputs,
         cols: descriptor.inputs,
         line,
         rings: priors.iter().map(|prior| prior.mean).collect(),
-        tails: Tails { spacing: NEAREST_CHANNEL * line.half_width(), strength: 0.0 },
+        spacing: NEAREST_CHANNEL * line.half_width(),
     };
+    priors = priors.into_iter().enumerate().map(|(ring, prior)| prior.among(&model, ring)).collect();
     let exponent = sheet.drive.exponent;
     let rough = ("settings-rough", plan.rough_settings, false);
     settings::ask(bench, &receiver, &model, exponent, (plan.seed, 0), rough, &mut observations).await?;
-    let mut found = refine(model, &observations, priors, &swept, None);
+    let mut found = refine(model, &observations, priors, None);
     model = found.model;
     let fine = ("settings-fine", plan.settings, true);
     settings::ask(bench, &receiver, &model, exponent, (plan.seed, 1 << 12), fine, &mut observations).await?;
-    found = refine(model, &observations, found.priors, &swept, Some(found.with_tails));
+    found = refine(model, &observations, found.priors, Some(found.means));
+    for (ring, (theta, error)) in found.model.rings.iter().zip(&mut found.errors.rings).enumerate() {
+        let of_input = inputs.scale_errors[ring % descriptor.inputs];
+        for level in [OFF, SWING] {
+            error[level] = error[level].hypot(of_input * theta[level]);
+        }
+    }
     let reaches = scale::reaches(&found.model);
     let (full_scale, defects) = scale::full_scale(&found.model, &inputs, &swept, &reaches)?;
     for defect in &defects {
@@ -137,8 +144,7 @@ pub(crate) async fn characterise(
         responsivity: inputs.responsivity,
         full_scale,
         inputs: inputs.curves,
-        tail_spacing_rad: estimate(found.model.tails.spacing, found.errors.shared[0]),
-        tail_strength: estimate(found.model.tails.strength, found.errors.shared[1]),
+        tail_spacing_rad: estimate(found.model.spacing, found.errors.spacing),
         read_noise: found.noise,
         defects,
         rings,
@@ -163,57 +169,62 @@ fn priors(receiver: &Receiver<'_>, line: Line, swept: &[Swept], observations: &O
 struct Refined {
     model: BankModel,
     priors: Vec<Prior>,
+    means: [f64; CLASSES],
     errors: Errors,
     noise: f64,
-    with_tails: bool,
 }
 
-/// Fits all parameters to all readings. `tails` is `None` where it is not known yet whether there are any.
+/// Fits all parameters to all readings. `means` of the classes are `None` where nothing was fitted yet; it is then also
+/// looked for tails.
 fn refine(
     model: BankModel,
     observations: &Observations,
     priors: Vec<Prior>,
-    swept: &[Swept],
-    tails: Option<bool>,
+    means: Option<[f64; CLASSES]>,
 ) -> Refined {
-    let sound: Vec<bool> = swept.iter().map(Swept::is_sound).collect();
     let mut refinement = Refinement {
         model,
         observations,
         priors,
         groups: vec![[0.0; 2]; observations.groups()],
         noise: Noise::uniform(FIRST_NOISE),
-        with_tails: tails.unwrap_or(false),
+        means: means.unwrap_or(hyperprior().map(|(mean, _)| mean)),
     };
-    let first = refinement.run(ROUGH_STEPS);
-    prior::learn(&mut refinement.priors, &refinement.model.rings, &first, &sound);
-    if tails.is_none() {
-        look_for_tails(&mut refinement);
+    let mut errors = refinement.run(FIRST_STEPS);
+    if means.is_none() && look_for_tails(&mut refinement) {
+        errors = refinement.run(FIRST_STEPS);
     }
-    let errors = refinement.run(if tails.is_none() { TAIL_STEPS } else { LAST_STEPS });
+    for _ in 0..LEARNING_ROUNDS {
+        prior::learn_spreads(&mut refinement.priors, &refinement.model.rings, &errors);
+        errors = refinement.run(LAST_STEPS);
+    }
     Refined {
         noise: refinement.noise.rms(),
-        with_tails: refinement.with_tails,
         model: refinement.model,
         priors: refinement.priors,
+        means: refinement.means,
         errors,
     }
 }
 
-/// Tries tails of channels at many spacings and keeps the best, if it explains something.
-fn look_for_tails(refinement: &mut Refinement<'_>) {
+/// Tries tails of channels at many spacings and takes the best, if it explains something.
+fn look_for_tails(refinement: &mut Refinement<'_>) -> bool {
     let count = refinement.model.rings.len();
     let sample: Vec<usize> = (0..count).step_by(count.div_ceil(SEARCHED).max(1)).collect();
-    let half_width = refinement.model.line.half_width();
-    let mut best = (TAILS_SEEN, 0.0, NEAREST_CHANNEL * half_width);
-    let mut spacing = NEAREST_CHANNEL * half_width;
+    let mut spacing = NEAREST_CHANNEL * refinement.model.line.half_width();
+    let mut best = (TAILS_SEEN, None);
     for _ in 0..SPACINGS {
-        let (gain, strength) = refinement.gain_of_tails(spacing, &sample);
-        if gain > best.0 && strength > 0.0 {
-            best = (gain, strength, spacing);
+        let gain = refinement.gain_of_tails(spacing, &sample);
+        if gain > best.0 {
+            best = (gain, Some(spacing));
         }
         spacing *= WIDER;
     }
-    refinement.with_tails = best.1 > 0.0;
-    refinement.model.tails = Tails { spacing: best.2, strength: best.1 };
+    let Some(spacing) = best.1 else { return false };
+    refinement.model.spacing = spacing;
+    for (ring, prior) in refinement.priors.iter_mut().enumerate() {
+        *prior = prior.with_tails(&refinement.model, ring);
+        refinement.model.rings[ring][FIRST_TAIL..].copy_from_slice(&prior.mean[FIRST_TAIL..]);
+    }
+    true
 }

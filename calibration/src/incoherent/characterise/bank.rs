@@ -10,7 +10,7 @@ pub(super) const PAIRS: usize = 12;
 /// Of them, the nearest.
 pub(super) const NEAREST: usize = 4;
 /// Parameters of a ring.
-pub(super) const PARAMETERS: usize = FIRST_PAIR + PAIRS;
+pub(super) const PARAMETERS: usize = FIRST_TAIL + 2;
 
 /// Weight far off resonance.
 pub(super) const OFF: usize = 0;
@@ -25,27 +25,34 @@ pub(super) const QUARTIC: usize = 4;
 /// The first of the crosstalk coefficients, in the order of [`OFFSETS`].
 pub(super) const FIRST_PAIR: usize = 5;
 
+/// Strength, relative to the nominal line, of the tails by which the ring before and the ring after in the row take light
+/// of the ring's channel.
+pub(super) const FIRST_TAIL: usize = FIRST_PAIR + PAIRS;
+
 /// Parameters of one ring.
 pub(super) type Theta = [f64; PARAMETERS];
 
 /// Light that the rings next to a channel's own take of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Tails {
-    /// Distance of neighbouring channels, in radians of phase.
-    pub(super) spacing: f64,
-    /// Strength relative to the nominal line's own tail.
-    pub(super) strength: f64,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tail {
+    /// Share of the channel's light.
+    pub(super) taken: f64,
+    /// Shares of the ring before and the ring after at strength 1.
+    pub(super) parts: [f64; 2],
+    /// Derivative of `taken` by the channels' spacing.
+    pub(super) by_spacing: f64,
 }
 
 /// Model of a bank: `φ_k = b_k + h_k + Σ χ_kl h_l`, `h = g v (1 + q v)`,
-/// `w_k = c_k + s_k L(φ_k) − 2 D_k c_k (1 − dip L(φ_k))`, `D_k = η Σ peak L(φ_k±1 ± spacing)`.
+/// `w_k = c_k + s_k L(φ_k) − 2 D_k c_k (1 − dip L(φ_k))`, `D_k = Σ η_k± peak L(φ_k±1 ± spacing)`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct BankModel {
     pub(super) rows: usize,
     pub(super) cols: usize,
     pub(super) line: Line,
     pub(super) rings: Vec<Theta>,
-    pub(super) tails: Tails,
+    /// Distance of neighbouring channels, in radians of phase.
+    pub(super) spacing: f64,
 }
 
 impl BankModel {
@@ -95,39 +102,39 @@ impl BankModel {
             .collect()
     }
 
-    /// `Σ peak L(φ_k±1 ± spacing)` and its derivative by the spacing.
-    pub(super) fn tail(&self, ring: usize, phase: impl Fn(usize) -> f64) -> (f64, f64) {
-        let mut tail = (0.0, 0.0);
-        for (offset, sign) in [(-1, -1.0), (1, 1.0)] {
+    /// What the neighbours in the row take of a ring's channel.
+    pub(super) fn tail(&self, ring: usize, phase: impl Fn(usize) -> f64) -> Tail {
+        let mut tail = Tail::default();
+        for (side, (offset, sign)) in [(-1, -1.0), (1, 1.0)].into_iter().enumerate() {
             if let Some(neighbour) = self.neighbour(ring, (0, offset)) {
-                let (level, slope) = self.line.level_and_slope(phase(neighbour) + sign * self.tails.spacing);
-                tail.0 += self.line.peak * level;
-                tail.1 += sign * self.line.peak * slope;
+                let strength = self.rings[ring][FIRST_TAIL + side];
+                let (level, slope) = self.line.level_and_slope(phase(neighbour) + sign * self.spacing);
+                tail.parts[side] = self.line.peak * level;
+                tail.taken += strength * tail.parts[side];
+                tail.by_spacing += strength * sign * self.line.peak * slope;
             }
         }
         tail
     }
 
-    /// Weight of a ring at the phase `phase`, with `tail` of its channel before the strength of the tails.
-    pub(super) fn weight(&self, ring: usize, phase: f64, tail: f64) -> f64 {
+    /// Weight of a ring at the phase `phase` when its neighbours take the share `taken` of its channel.
+    pub(super) fn weight(&self, ring: usize, phase: f64, taken: f64) -> f64 {
         let theta = &self.rings[ring];
         let level = self.line.level(phase);
-        let taken = self.tails.strength * tail;
         theta[OFF] + theta[SWING] * level - 2.0 * taken * theta[OFF] * (1.0 - self.line.dip * level)
     }
 
     /// Phase at or below resonance at which the weight of a ring is nearest to `weight`.
-    pub(super) fn phase_for(&self, ring: usize, weight: f64, tail: f64) -> f64 {
+    pub(super) fn phase_for(&self, ring: usize, weight: f64, taken: f64) -> f64 {
         let theta = &self.rings[ring];
-        let taken = 2.0 * self.tails.strength * tail * theta[OFF];
+        let taken = 2.0 * taken * theta[OFF];
         self.line.phase_for((weight - theta[OFF] + taken) / (theta[SWING] + taken * self.line.dip))
     }
 
     /// Weight of every ring under `heats`.
     pub(super) fn weights(&self, heats: &[f64]) -> Vec<f64> {
         let phases = self.phases(heats);
-        (0..self.rings.len())
-            .map(|ring| self.weight(ring, phases[ring], self.tail(ring, |neighbour| phases[neighbour]).0))
-            .collect()
+        let taken = |ring: usize| self.tail(ring, |neighbour| phases[neighbour]).taken;
+        (0..self.rings.len()).map(|ring| self.weight(ring, phases[ring], taken(ring))).collect()
     }
 }

@@ -51,7 +51,7 @@ impl Programmer<'_> {
         let mut heats = self.heats(codes);
         let phases = self.model.phases(&heats);
         for &ring in rings {
-            let tail = self.model.tail(ring, |neighbour| phases[neighbour]).0;
+            let tail = self.model.tail(ring, |neighbour| phases[neighbour]).taken;
             let rest = self.model.rings[ring][super::bank::BIAS]
                 + self.model.disturbance(ring, |neighbour| heats[neighbour]);
             let wanted = self.model.phase_for(ring, targets[ring], tail) - rest;
@@ -81,7 +81,7 @@ impl IncoherentCharacterisation {
         let phases = model.phases(heats);
         let out_of_reach = |ring: &usize| {
             let ring = *ring;
-            let tail = model.tail(ring, |neighbour| phases[neighbour]).0;
+            let tail = model.tail(ring, |neighbour| phases[neighbour]).taken;
             let rest = phases[ring] - heats[ring];
             let ends =
                 [rest, rest + model.heat(ring, 1.0)].map(|phase| model.weight(ring, phase.min(0.0), tail));

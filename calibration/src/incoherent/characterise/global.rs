@@ -1,31 +1,34 @@
 //! Refinement of all parameters of the bank together, on all readings.
 //!
 //! Each step linearises every ring about the present model: its own parameters by Gauss–Newton with priors, with the
-//! bank's tails eliminated from all rings at once (Schur complement; Triggs et al., Bundle Adjustment, LNCS 1883, 298
-//! (2000)), neighbours' heats from the step before, and one phase and one gain for each group of settings that shares
-//! a temperature and a laser power.
+//! bank's own — the channels' spacing, and the mean of each class of parameters — solved for with all rings following
+//! (Schur complement; Triggs et al., Bundle Adjustment, LNCS 1883, 298 (2000)), neighbours' heats from the step before,
+//! and one phase and one gain for each group of settings that shares a temperature and a laser power.
 
 use rayon::prelude::*;
 
 use super::{
-    bank::{BIAS, BankModel, FIRST_PAIR, OFF, OFFSETS, PARAMETERS, QUARTIC, SPAN, SWING, Theta},
+    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, QUARTIC, SPAN, SWING, Theta},
     noise::Noise,
     observations::{Drive, Observations},
-    prior::Prior,
+    prior::{ABSENT, CLASSES, Prior, hyperprior},
     probe::Reading,
     solve::Cholesky,
 };
 
 /// Standardised residual beyond which a reading counts by its distance only (Huber, 1964).
 const HUBER: f64 = 2.5;
-/// Parameters of the bank: spacing and strength of the tails.
-const SHARED: usize = 2;
+/// Parameters of the bank: spacing of the channels, then the mean of each class.
+const SHARED: usize = 1 + CLASSES;
+const SPACING: usize = 0;
+/// Mean of the quartic terms. Unlike the other means it is not seen in a ring's own readings alone: far from a ring's
+/// resonance its heat shows in its neighbours only.
+const MEAN_QUARTIC: usize = 1;
 /// Prior standard deviations of a group's phase (radians; 50 mK) and gain.
 const GROUP_PHASE: f64 = 1e-3;
 const GROUP_GAIN: f64 = 0.01;
-/// Tolerances of the spacing and of the strength of the tails.
+/// Tolerance of the spacing, in radians.
 const SPACING_TOLERANCE: f64 = 0.1;
-const STRENGTH_TOLERANCE: f64 = 0.5;
 
 type Square = [[f64; PARAMETERS]; PARAMETERS];
 
@@ -37,8 +40,8 @@ pub(super) struct Refinement<'a> {
     /// Phase and relative gain of each group of settings.
     pub(super) groups: Vec<[f64; 2]>,
     pub(super) noise: Noise,
-    /// Are the tails fitted?
-    pub(super) with_tails: bool,
+    /// Mean of each class of parameters.
+    pub(super) means: [f64; CLASSES],
 }
 
 /// Heats and phases of the bank at one setting, without the group's phase.
@@ -54,7 +57,6 @@ struct Normal {
     cross: [[f64; SHARED]; PARAMETERS],
     shared: [[f64; SHARED]; SHARED],
     shared_gradient: [f64; SHARED],
-    traces: Vec<Trace>,
 }
 
 /// What one reading says of its group, and its residual.
@@ -67,10 +69,18 @@ struct Trace {
     precision: f64,
 }
 
+impl Trace {
+    /// Precision, less for outliers.
+    fn weight(&self) -> f64 {
+        let sigmas = self.residual.abs() * self.precision.sqrt();
+        if sigmas > HUBER { HUBER / sigmas * self.precision } else { self.precision }
+    }
+}
+
 /// Standard errors after the last step.
 pub(super) struct Errors {
     pub(super) rings: Vec<Theta>,
-    pub(super) shared: [f64; SHARED],
+    pub(super) spacing: f64,
 }
 
 impl Refinement<'_> {
@@ -105,39 +115,60 @@ impl Refinement<'_> {
             theta[SPAN] = theta[SPAN].max(0.0);
             errors.push(error);
         }
-        if self.with_tails {
-            self.model.tails.spacing += shared_step[0];
-            self.model.tails.strength += shared_step[1];
+        self.model.spacing += shared_step[SPACING];
+        self.means.iter_mut().zip(&shared_step[SPACING + 1..]).for_each(|(mean, step)| *mean += step);
+        for (prior, theta) in self.priors.iter_mut().zip(&mut self.model.rings) {
+            if prior.class(QUARTIC).is_some() {
+                theta[QUARTIC] += shared_step[MEAN_QUARTIC];
+            }
+            for parameter in 0..PARAMETERS {
+                if let Some(class) = prior.class(parameter) {
+                    prior.mean[parameter] = self.means[class];
+                }
+            }
         }
-        self.regroup(&normals);
-        self.noise = Noise::of(self.residuals(&normals));
-        let shared = [0, 1].map(|i| shared_covariance[i][i].max(0.0).sqrt());
-        Errors { rings: errors, shared }
+        // With the rings as they are now: a group and the rings of its readings would both take the whole of what they
+        // share.
+        let scenes = self.scenes();
+        let traces: Vec<Vec<Trace>> =
+            (0..self.model.rings.len()).into_par_iter().map(|ring| self.traces(&scenes, ring)).collect();
+        self.regroup(&traces);
+        self.noise = Noise::of(self.residuals(&traces));
+        let spacing = shared_covariance[SPACING][SPACING].max(0.0).sqrt();
+        Errors { rings: errors, spacing }
     }
 
-    /// Gain in `χ²` when tails of the spacing `spacing` are added, and their strength, from the rings `sample`.
-    pub(super) fn gain_of_tails(&mut self, spacing: f64, sample: &[usize]) -> (f64, f64) {
-        self.model.tails.spacing = spacing;
+    /// Gain in `χ²` when the nominal line's tails at the spacing `spacing` are added to a model without tails, from the
+    /// rings `sample`, all of which follow.
+    pub(super) fn gain_of_tails(&mut self, spacing: f64, sample: &[usize]) -> f64 {
+        self.model.spacing = spacing;
         let scenes = self.scenes();
         let (mut curvature, mut gradient) = (0.0, 0.0);
         for terms in sample
             .par_iter()
             .filter_map(|&ring| {
                 let normal = self.normal(&scenes, ring);
-                let cross = std::array::from_fn(|i| normal.cross[i][1]);
+                let (before, after) = (FIRST_TAIL, FIRST_TAIL + 1);
+                let own = |i: usize, j: usize| normal.own[i][j];
+                let both = own(before, before) + own(after, after) + 2.0 * own(before, after)
+                    - 2.0 * ABSENT.powi(-2);
+                let mut cross: Theta = std::array::from_fn(|i| own(i, before) + own(i, after));
+                cross[FIRST_TAIL..].fill(0.0);
                 let solved = Cholesky::of(normal.own)?.solve(cross);
                 let along = |vector: &Theta| solved.iter().zip(vector).map(|(a, b)| a * b).sum::<f64>();
-                Some((
-                    normal.shared[1][1] - along(&cross),
-                    normal.shared_gradient[1] - along(&normal.gradient),
-                ))
+                // Without the pull of the prior that keeps absent tails at 0.
+                let theta = &self.model.rings[ring];
+                let gradient = normal.gradient[before]
+                    + normal.gradient[after]
+                    + (theta[before] + theta[after]) * ABSENT.powi(-2);
+                Some((both - along(&cross), gradient - along(&normal.gradient)))
             })
             .collect::<Vec<_>>()
         {
             curvature += terms.0;
             gradient += terms.1;
         }
-        if curvature > 0.0 { (gradient * gradient / curvature, gradient / curvature) } else { (0.0, 0.0) }
+        2.0 * gradient - curvature
     }
 
     fn scenes(&self) -> Vec<Option<Scene>> {
@@ -175,6 +206,11 @@ impl Refinement<'_> {
         }
     }
 
+    fn traces(&self, scenes: &[Option<Scene>], ring: usize) -> Vec<Trace> {
+        let readings = self.observations.of(ring).iter();
+        readings.map(|reading| self.linearise(scenes, ring, reading).2).collect()
+    }
+
     fn normal(&self, scenes: &[Option<Scene>], ring: usize) -> Normal {
         let theta = &self.model.rings[ring];
         let prior = &self.priors[ring];
@@ -184,35 +220,37 @@ impl Refinement<'_> {
             cross: [[0.0; SHARED]; PARAMETERS],
             shared: [[0.0; SHARED]; SHARED],
             shared_gradient: [0.0; SHARED],
-            traces: Vec::with_capacity(self.observations.of(ring).len()),
         };
         for reading in self.observations.of(ring) {
-            let (jacobian, shared, mut trace) = self.linearise(scenes, ring, reading);
-            let sigmas = trace.residual.abs() * trace.precision.sqrt();
-            let weight = if sigmas > HUBER { HUBER / sigmas } else { 1.0 } * trace.precision;
+            let (jacobian, shared, trace) = self.linearise(scenes, ring, reading);
+            let weight = trace.weight();
             for i in 0..PARAMETERS {
                 let weighted = weight * jacobian[i];
                 normal.gradient[i] += weighted * trace.residual;
                 for (entry, other) in normal.own[i][..=i].iter_mut().zip(&jacobian) {
                     *entry += weighted * other;
                 }
-                for j in 0..SHARED {
-                    normal.cross[i][j] += weighted * shared[j];
+                for (entry, shared) in normal.cross[i].iter_mut().zip(shared) {
+                    *entry += weighted * shared;
                 }
             }
-            for i in 0..SHARED {
+            for i in [SPACING, MEAN_QUARTIC] {
                 normal.shared_gradient[i] += weight * shared[i] * trace.residual;
-                for j in 0..SHARED {
+                for j in [SPACING, MEAN_QUARTIC] {
                     normal.shared[i][j] += weight * shared[i] * shared[j];
                 }
             }
-            trace.precision = weight;
-            normal.traces.push(trace);
         }
         for i in 0..PARAMETERS {
             let precision = prior.sd[i].powi(-2);
             normal.own[i][i] += precision;
             normal.gradient[i] += precision * (prior.mean[i] - theta[i]);
+            let mean = prior.class(i).map(|class| SPACING + 1 + class);
+            if let Some(mean) = mean.filter(|&mean| mean != MEAN_QUARTIC) {
+                normal.cross[i][mean] -= precision;
+                normal.shared[mean][mean] += precision;
+                normal.shared_gradient[mean] += precision * (theta[i] - prior.mean[i]);
+            }
             for j in 0..i {
                 normal.own[j][i] = normal.own[i][j];
             }
@@ -220,13 +258,14 @@ impl Refinement<'_> {
         normal
     }
 
-    /// Derivatives of one reading by the ring's and the bank's parameters, and its residual.
+    /// Derivatives of one reading by the ring's parameters (its quartic term as a deviation from their mean), by the
+    /// channels' spacing and the mean quartic term, and its residual.
     fn linearise(
         &self,
         scenes: &[Option<Scene>],
         ring: usize,
         reading: &Reading,
-    ) -> (Theta, [f64; SHARED], Trace) {
+    ) -> (Theta, [f64; 2], Trace) {
         let model = &self.model;
         let theta = &model.rings[ring];
         let setting = reading.setting;
@@ -236,8 +275,8 @@ impl Refinement<'_> {
         let power = self.observations.own_power(ring, setting);
         let phase = self.phase(scene, ring, setting) + warmth;
         let (level, slope) = model.line.level_and_slope(phase);
-        let (tail, tail_slope) = model.tail(ring, |neighbour| self.phase(scene, neighbour, setting) + warmth);
-        let taken = 2.0 * model.tails.strength * tail;
+        let tail = model.tail(ring, |neighbour| self.phase(scene, neighbour, setting) + warmth);
+        let taken = 2.0 * tail.taken;
         let rest = 1.0 - model.line.dip * level;
         let factor = 1.0 + gain;
         let value = factor * (theta[OFF] + theta[SWING] * level - taken * theta[OFF] * rest);
@@ -254,24 +293,34 @@ impl Refinement<'_> {
             }
         }
         let by_taken = -2.0 * factor * theta[OFF] * rest;
-        let shared = [by_taken * model.tails.strength * tail_slope, by_taken * tail];
+        for (side, part) in tail.parts.iter().enumerate() {
+            jacobian[FIRST_TAIL + side] = by_taken * part;
+        }
+        let quartic = |ring: usize| {
+            let has = self.priors[ring].class(QUARTIC).is_some();
+            let power = self.observations.own_power(ring, setting);
+            if has { model.rings[ring][SPAN] * power * power } else { 0.0 }
+        };
+        let shared =
+            [by_taken * tail.by_spacing, by_phase * (quartic(ring) + model.disturbance(ring, quartic))];
         let precision = reading.worth / self.noise.variance(reading.current);
         let trace = Trace { group, by_phase, value, residual: reading.weight - value, precision };
         (jacobian, shared, trace)
     }
 
-    /// Step of the tails with all rings following, and its covariance.
+    /// Step of the bank's parameters with all rings following, and its covariance.
     fn shared_step(
         &self,
         normals: &[Normal],
         factors: &[Option<Cholesky<PARAMETERS>>],
     ) -> ([f64; SHARED], [[f64; SHARED]; SHARED]) {
-        let none = ([0.0; SHARED], [[0.0; SHARED]; SHARED]);
-        if !self.with_tails {
-            return none;
+        let mut own = [[0.0; SHARED]; SHARED];
+        let mut gradient = [0.0; SHARED];
+        own[SPACING][SPACING] = SPACING_TOLERANCE.powi(-2);
+        for (class, (mean, tolerance)) in hyperprior().into_iter().enumerate() {
+            own[1 + class][1 + class] = tolerance.powi(-2);
+            gradient[1 + class] = (mean - self.means[class]) / tolerance.powi(2);
         }
-        let mut own = [[SPACING_TOLERANCE.powi(-2), 0.0], [0.0, STRENGTH_TOLERANCE.powi(-2)]];
-        let mut gradient = [0.0, (1.0 - self.model.tails.strength) / STRENGTH_TOLERANCE.powi(2)];
         for (normal, factor) in normals.iter().zip(factors) {
             let Some(factor) = factor else { continue };
             for i in 0..SHARED {
@@ -284,14 +333,22 @@ impl Refinement<'_> {
                 }
             }
         }
-        Cholesky::of(own).map_or(none, |factor| (factor.solve(gradient), factor.inverse()))
+        let none = ([0.0; SHARED], [[0.0; SHARED]; SHARED]);
+        // The rings follow this step: it is shortened before they do.
+        let bound = self.model.line.half_width() / 2.0;
+        let shortened = |step: [f64; SHARED]| {
+            let share = (bound / step[SPACING].abs().max(bound)).min(1.0);
+            step.map(|step| share * step)
+        };
+        Cholesky::of(own).map_or(none, |factor| (shortened(factor.solve(gradient)), factor.inverse()))
     }
 
     /// Phase and gain of each group from what its readings leave; the mean over the groups stays with the rings.
-    fn regroup(&mut self, normals: &[Normal]) {
+    fn regroup(&mut self, traces: &[Vec<Trace>]) {
         let mut sums = vec![[0.0; 5]; self.groups.len()];
-        for trace in normals.iter().flat_map(|normal| &normal.traces) {
-            let Trace { group, by_phase, value, residual, precision } = *trace;
+        for trace in traces.iter().flatten() {
+            let Trace { group, by_phase, value, residual, .. } = *trace;
+            let precision = trace.weight();
             let terms =
                 [by_phase * by_phase, by_phase * value, value * value, by_phase * residual, value * residual];
             sums[group].iter_mut().zip(terms).for_each(|(sum, term)| *sum += precision * term);
@@ -313,18 +370,18 @@ impl Refinement<'_> {
     }
 
     /// Current and standardised residual (noise of a reading of full power) of every reading.
-    fn residuals(&self, normals: &[Normal]) -> Vec<(f64, f64)> {
-        let of_ring = |(ring, normal): (usize, &Normal)| {
-            let readings = self.observations.of(ring).iter().zip(&normal.traces);
+    fn residuals(&self, traces: &[Vec<Trace>]) -> Vec<(f64, f64)> {
+        let of_ring = |(ring, traces): (usize, &Vec<Trace>)| {
+            let readings = self.observations.of(ring).iter().zip(traces);
             readings
                 .map(|(reading, trace)| (reading.current, trace.residual * reading.worth.sqrt()))
                 .collect::<Vec<_>>()
         };
-        normals.iter().enumerate().flat_map(of_ring).collect()
+        traces.iter().enumerate().flat_map(of_ring).collect()
     }
 }
 
-/// Step and standard errors of one ring, the tails' step and uncertainty carried through.
+/// Step and standard errors of one ring, the bank's step and uncertainty carried through.
 fn ring_step(
     normal: &Normal,
     factor: Option<&Cholesky<PARAMETERS>>,

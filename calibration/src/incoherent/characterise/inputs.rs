@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     plan::IncoherentPlan,
-    probe::{one_hot, signals},
+    probe::{LOWEST_AMPLITUDE, one_hot, signals},
     solve::{Cholesky, median},
 };
 use crate::{
@@ -23,6 +23,8 @@ const DARKNESS: f64 = 0.1;
 pub(super) const TERMS: usize = 3;
 const CURVE_REPEATS: usize = 2;
 const MOST_STEPS: usize = 12;
+/// Steps over the amplitudes that readings are taken at.
+const AMPLITUDE_STEPS: u32 = 32;
 
 /// What was learned of one input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub(super) struct Inputs {
     /// Responsivity of each row relative to the mean row.
     pub(super) responsivity: Vec<Estimate>,
     pub(super) curves: Vec<InputCurve>,
+    /// Relative standard error that each curve brings to all weights of its input.
+    pub(super) scale_errors: Vec<f64>,
 }
 
 impl Inputs {
@@ -83,6 +87,7 @@ pub(super) async fn measure(
     let drives: Vec<f64> = codes.iter().map(|&code| f64::from(code) / f64::from(limit)).collect();
     let mut curves = Vec::new();
     let mut gains = Vec::new();
+    let mut scale_errors = Vec::new();
     for input in 0..descriptor.inputs {
         let rows: Vec<Vec<(f64, f64)>> = (0..descriptor.outputs)
             .map(|row| {
@@ -92,15 +97,16 @@ pub(super) async fn measure(
                     .collect()
             })
             .collect();
-        let (terms, of_rows) = fit_curve(&rows)
-            .filter(|(terms, _)| rises(terms))
+        let Curve { terms, gains: of_rows, scale_error } = fit_curve(&rows)
+            .filter(|curve| rises(&curve.terms))
             .ok_or(CharacteriseError::InputCurve { input })?;
         curves.push(terms);
         gains.push(of_rows);
+        scale_errors.push(scale_error);
     }
     let (responsivity, powers) = by_rows_and_inputs(&gains);
     let curves = curves.into_iter().zip(powers).map(|(terms, power)| InputCurve { power, terms }).collect();
-    Ok(Inputs { limit, dark, responsivity, curves })
+    Ok(Inputs { limit, dark, responsivity, curves, scale_errors })
 }
 
 /// The highest input code with which no detector is at its limit while all rings are far off resonance, and the dark
@@ -184,11 +190,19 @@ fn codes(limit: InputCode, points: usize) -> Vec<InputCode> {
     codes
 }
 
+/// A fitted curve.
+struct Curve {
+    terms: [Estimate; TERMS],
+    /// Counts of each row at the highest code in use.
+    gains: Vec<f64>,
+    scale_error: f64,
+}
+
 /// Curve that all rows share, `s_i(x) = G_i f(x)`, and the gains `G_i`. `rows[i]` holds `(x, s_i)`.
 ///
 /// Gauss–Newton with the gains projected out (variable projection; Golub & Pereyra, SIAM J. Numer. Anal. 10, 413
 /// (1973)); standard errors from the residual's scatter.
-fn fit_curve(rows: &[Vec<(f64, f64)>]) -> Option<([Estimate; TERMS], Vec<f64>)> {
+fn fit_curve(rows: &[Vec<(f64, f64)>]) -> Option<Curve> {
     let mut terms = [0.0; TERMS];
     let curve = |terms: &[f64; TERMS], x: f64| {
         x + basis(x).iter().zip(terms).map(|(basis, term)| basis * term).sum::<f64>()
@@ -240,8 +254,22 @@ fn fit_curve(rows: &[Vec<(f64, f64)>]) -> Option<([Estimate; TERMS], Vec<f64>)> 
         let variance = squares / freedom.max(1.0);
         covariance = cholesky.inverse().map(|row| row.map(|entry| entry * variance));
     }
-    let estimates = std::array::from_fn(|i| Estimate { value: terms[i], std_error: covariance[i][i].sqrt() });
-    Some((estimates, gains(&terms)))
+    // A weight read at the powers f is Σ f s / Σ f²: an error of the curve moves it by Σ f δf / Σ f².
+    let mut along = [0.0; TERMS];
+    let mut squares = 0.0;
+    for step in 0..=AMPLITUDE_STEPS {
+        let x = LOWEST_AMPLITUDE + (1.0 - LOWEST_AMPLITUDE) * f64::from(step) / f64::from(AMPLITUDE_STEPS);
+        let f = curve(&terms, x);
+        squares += f * f;
+        along.iter_mut().zip(basis(x)).for_each(|(along, basis)| *along += f * basis);
+    }
+    let variance: f64 = (0..TERMS)
+        .flat_map(|i| (0..TERMS).map(move |j| (i, j)))
+        .map(|(i, j)| along[i] * covariance[i][j] * along[j])
+        .sum();
+    let terms_found =
+        std::array::from_fn(|i| Estimate { value: terms[i], std_error: covariance[i][i].sqrt() });
+    Some(Curve { terms: terms_found, gains: gains(&terms), scale_error: variance.max(0.0).sqrt() / squares })
 }
 
 /// Does the curve rise from 0 to 1 everywhere?

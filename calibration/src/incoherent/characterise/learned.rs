@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bank::{
-        BIAS, BankModel, FIRST_PAIR, OFF, OFFSETS, PAIRS, PARAMETERS, QUARTIC, SPAN, SWING, Tails, Theta,
+        BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PAIRS, PARAMETERS, QUARTIC, SPAN, SWING, Theta,
     },
     inputs::InputCurve,
     line::Line,
@@ -17,7 +17,7 @@ use crate::{incoherent::Defect, statistics::moments::Estimate};
 /// ```text
 /// φ_k = bias + h + Σ χ_kl h_l                h = span · v (1 + quartic · v),  v = (code/limit)^exponent
 /// w_k = off + swing · L(φ_k) − 2 D off (1 − dip · L(φ_k))
-/// D   = strength · Σ peak · L(φ_k±1 ± spacing)                      over the two neighbours in the row
+/// D   = Σ tail · peak · L(φ_k±1 ± spacing)                          over the two neighbours in the row
 /// ```
 ///
 /// `L` is the line of the data sheet's ring. Weights are in units of a nominal element and input (`counts_per_unit`
@@ -58,10 +58,8 @@ pub struct IncoherentCharacterisation {
     pub full_scale: Vec<f64>,
     /// Curve of each input.
     pub inputs: Vec<InputCurve>,
-    /// Distance of neighbouring channels, in radians of phase.
+    /// Distance of neighbouring channels, in radians of phase; of no effect where no tails were seen.
     pub tail_spacing_rad: Estimate,
-    /// Strength of the tails relative to the nominal line; 0 where none was seen.
-    pub tail_strength: Estimate,
     /// Standard deviation of one reading at full input power, in nominal weights.
     pub read_noise: f64,
     /// Elements that do not work as the others; full scale is set without them.
@@ -89,6 +87,11 @@ pub struct RingLaw {
     pub crosstalk: [f64; PAIRS],
     /// Standard uncertainties of `crosstalk`.
     pub crosstalk_error: [f64; PAIRS],
+    /// Light of this ring's channel that the ring before and the ring after in the row take, relative to a nominal ring
+    /// at their place; 0 where there is none.
+    pub tails: [f64; 2],
+    /// Standard uncertainties of `tails`.
+    pub tails_error: [f64; 2],
     /// Lowest and highest weight that the element reaches with its neighbours at any weight, full scale = 1.
     pub reach: [f64; 2],
 }
@@ -106,6 +109,8 @@ impl RingLaw {
             quartic: estimate(QUARTIC),
             crosstalk: pairs(theta),
             crosstalk_error: pairs(error),
+            tails: [theta[FIRST_TAIL], theta[FIRST_TAIL + 1]],
+            tails_error: [error[FIRST_TAIL], error[FIRST_TAIL + 1]],
             reach,
         }
     }
@@ -117,7 +122,8 @@ impl RingLaw {
         theta[BIAS] = self.bias_rad.value;
         theta[SPAN] = self.span_rad.value;
         theta[QUARTIC] = self.quartic.value;
-        theta[FIRST_PAIR..].copy_from_slice(&self.crosstalk);
+        theta[FIRST_PAIR..FIRST_TAIL].copy_from_slice(&self.crosstalk);
+        theta[FIRST_TAIL..].copy_from_slice(&self.tails);
         theta
     }
 }
@@ -136,7 +142,7 @@ impl IncoherentCharacterisation {
             cols: self.cols,
             line: Line::of(&self.element)?,
             rings: self.rings.iter().map(RingLaw::theta).collect(),
-            tails: Tails { spacing: self.tail_spacing_rad.value, strength: self.tail_strength.value },
+            spacing: self.tail_spacing_rad.value,
         })
     }
 

@@ -30,7 +30,7 @@ impl Default for IncoherentPlan {
     fn default() -> Self {
         Self {
             seed: 1,
-            curve_points: 33,
+            curve_points: 64,
             sweep_points: 48,
             sweep_readings: 4,
             retry_points: 96,

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::inputs::Inputs;
 
 /// Lowest share of the highest code among the amplitudes that dither the converter.
-const LOWEST_AMPLITUDE: f64 = 0.6;
+pub(super) const LOWEST_AMPLITUDE: f64 = 0.6;
 
 /// Streams of the plan's seed.
 pub(super) mod stream {

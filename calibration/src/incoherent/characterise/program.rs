@@ -47,7 +47,8 @@ pub(super) fn heats_of_weights(model: &BankModel, targets: &[f64]) -> Vec<f64> {
             .enumerate()
             .map(|(ring, &target)| {
                 // The neighbours' phases of the round before; at first none is near another's channel.
-                let tail = if round == 0 { 0.0 } else { model.tail(ring, |neighbour| phases[neighbour]).0 };
+                let tail =
+                    if round == 0 { 0.0 } else { model.tail(ring, |neighbour| phases[neighbour]).taken };
                 Wanted::Phase(model.phase_for(ring, target, tail))
             })
             .collect();

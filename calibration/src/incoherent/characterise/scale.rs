@@ -29,7 +29,7 @@ pub(super) fn reaches(model: &BankModel) -> Vec<Reach> {
         .collect();
     let phases = model.phases(&hot);
     let weight = |ring: usize, phase: f64| {
-        model.weight(ring, phase, model.tail(ring, |neighbour| phases[neighbour]).0)
+        model.weight(ring, phase, model.tail(ring, |neighbour| phases[neighbour]).taken)
     };
     (0..model.rings.len())
         .map(|ring| {
