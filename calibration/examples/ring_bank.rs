@@ -200,7 +200,21 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
         reachable += 100.0 * usable.iter().filter(|&&usable| usable).count() as f64 / usable.len() as f64;
         let _ = mock.apply(&encoded.frame).await.unwrap();
         let _ = read(&mut mock, &learned, 1, rng).await;
-        open += rms((true_weights(&mock, &learned) - target.view()).view(), &usable).powi(2);
+        let miss = true_weights(&mock, &learned) - target.view();
+        if options.get("diagnose", 0) > 0 {
+            for ((row, col), miss) in
+                miss.indexed_iter().filter(|(cell, miss)| miss.abs() > 0.02 && usable[*cell])
+            {
+                let ring = row * spec.cols + col;
+                println!(
+                    "({row}, {col}) target {:.3} missed by {miss:.4}, code {}, {:?}",
+                    target.view()[(row, col)],
+                    encoded.frame.0[ring],
+                    learned.rings[ring]
+                );
+            }
+        }
+        open += rms(miss.view(), &usable).powi(2);
         // Program and verify: every ring keeps the code with which it was measured nearest to its target.
         let rounds: usize = options.get("verify", 6);
         let mut best = encoded.clone();

@@ -125,6 +125,9 @@ impl Refinement<'_> {
                 if let Some(class) = prior.class(parameter) {
                     prior.mean[parameter] = self.means[class];
                 }
+                if prior.sd[parameter] <= ABSENT {
+                    theta[parameter] = prior.mean[parameter];
+                }
             }
         }
         // With the rings as they are now: a group and the rings of its readings would both take the whole of what they
@@ -156,11 +159,7 @@ impl Refinement<'_> {
                 cross[FIRST_TAIL..].fill(0.0);
                 let solved = Cholesky::of(normal.own)?.solve(cross);
                 let along = |vector: &Theta| solved.iter().zip(vector).map(|(a, b)| a * b).sum::<f64>();
-                // Without the pull of the prior that keeps absent tails at 0.
-                let theta = &self.model.rings[ring];
-                let gradient = normal.gradient[before]
-                    + normal.gradient[after]
-                    + (theta[before] + theta[after]) * ABSENT.powi(-2);
+                let gradient = normal.gradient[before] + normal.gradient[after];
                 Some((both - along(&cross), gradient - along(&normal.gradient)))
             })
             .collect::<Vec<_>>()

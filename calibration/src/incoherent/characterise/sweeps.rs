@@ -17,8 +17,8 @@ use crate::{
 
 /// Scatter about the fit beyond which a sweep is not taken, as a share of the swing.
 const TOO_ROUGH: f64 = 0.04;
-/// Share of the nominal swing below which an element does not follow its heater.
-const NO_RESPONSE: f64 = 0.1;
+/// Standard errors below which a change over a sweep is none.
+const NO_RESPONSE: f64 = 6.0;
 /// Tolerances of the data sheet within which a phase law is taken for plausible, and the least relative one.
 const PLAUSIBLE_TOLERANCES: f64 = 6.0;
 const LEAST_TOLERANCE: f64 = 0.25;
@@ -157,10 +157,7 @@ fn fit(
     if points.len() < 8 {
         return Swept::Still;
     }
-    let weights: Vec<f64> = points.iter().map(|(_, reading)| reading.weight).collect();
-    let centre = median(weights.clone());
-    let spread = weights.iter().fold(0.0_f64, |most, weight| (weight - centre).abs().max(most));
-    if spread < NO_RESPONSE * swing {
+    if response(points) < NO_RESPONSE {
         return Swept::Still;
     }
     let span = sheet.drive.span_rad;
@@ -190,6 +187,22 @@ fn fit(
         && near(reached, swing, 0.0)
         && crosses;
     if sound { Swept::Sound(theta) } else { Swept::Odd(theta) }
+}
+
+/// Largest change of the mean between any two eighths of a sweep, in standard errors; the noise is that between
+/// neighbouring points, at least that of a converter's step ([`PRIOR_NOISE`]).
+fn response(points: &[(f64, Reading)]) -> f64 {
+    let steps = points.windows(2).map(|pair| (pair[1].1.weight - pair[0].1.weight).abs()).collect();
+    // Median of |difference| of two Gaussian values: 0.954 standard deviations.
+    let readings = median(points.iter().map(|(_, reading)| reading.worth).collect()).max(1.0);
+    let noise = (median(steps) / 0.954).max(PRIOR_NOISE / readings.sqrt());
+    let size = points.len().div_ceil(8);
+    let means = points
+        .chunks(size)
+        .map(|chunk| chunk.iter().map(|(_, reading)| reading.weight).sum::<f64>() / chunk.len() as f64);
+    let (lowest, highest) =
+        means.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), mean| (mean.min(low), mean.max(high)));
+    (highest - lowest) / (noise * (2.0 / size as f64).sqrt())
 }
 
 /// Powers of the `count` highest local maxima of a sweep.
