@@ -14,7 +14,7 @@ use alora_calibration::{
     characterise::{Bench, Journal, Refine, Source},
 };
 use alora_drivers::{
-    PhotonicBackend,
+    Celsius, InputBatch, PhotonicBackend,
     mock::{
         IncoherentMock, IncoherentSpec, Script,
         incoherent::{Element, TrueDefectKind, preset},
@@ -71,12 +71,15 @@ async fn main() {
     }
     let spec = options.overridden(spec);
     let mut total = Totals::default();
-    println!("chip  open %  verified %  (measured %)  reach %  found/true/false  seconds  vectors  bench s");
+    println!(
+        "chip  open %  at °C %  verified %  (measured %)  reach %  found/true/false  seconds  vectors  bench s"
+    );
     for seed in first..first + chips {
         let outcome = run(&spec, seed, &options).await;
         println!(
-            "{seed:4}  {:6.3}  {:10.3}  {:12.3}  {:7.2}  {:5}/{}/{}  {:11.1}  {:7}  {:7.2}",
+            "{seed:4}  {:6.3}  {:8.3}  {:10.3}  {:12.3}  {:7.2}  {:5}/{}/{}  {:11.1}  {:7}  {:7.2}",
             outcome.open,
+            outcome.warm,
             outcome.verified,
             outcome.measured,
             outcome.reachable,
@@ -95,6 +98,7 @@ async fn main() {
 #[derive(Default)]
 struct Outcome {
     open: f64,
+    warm: f64,
     verified: f64,
     measured: f64,
     reachable: f64,
@@ -130,8 +134,9 @@ impl Totals {
         let n = self.outcomes.len() as f64;
         let mean = |of: &dyn Fn(&Outcome) -> f64| self.outcomes.iter().map(of).sum::<f64>() / n;
         println!(
-            "mean  {:6.3}  {:10.3}  {:12.3}  {:7.2}",
+            "mean  {:6.3}  {:8.3}  {:10.3}  {:12.3}  {:7.2}",
             mean(&|o| o.open),
+            mean(&|o| o.warm),
             mean(&|o| o.verified),
             mean(&|o| o.measured),
             mean(&|o| o.reachable)
@@ -189,7 +194,7 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
     }
     let rng = &mut ChaCha8Rng::seed_from_u64(seed ^ 0xface);
     let matrices: usize = options.get("matrices", 4);
-    let (mut open, mut verified, mut measured, mut reachable) = (0.0, 0.0, 0.0, 0.0);
+    let (mut open, mut warm, mut verified, mut measured, mut reachable) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for _ in 0..matrices {
         let target = Array2::from_shape_simple_fn((spec.rows, spec.cols), || rng.random_range(-1.0..=1.0));
         let target = WeightMatrix::new(target).unwrap();
@@ -215,6 +220,12 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
             }
         }
         open += rms(miss.view(), &usable).powi(2);
+        // The same with the chip's thermometer read before.
+        let chip = read_temperature(&mut mock).await;
+        let at_present = learned.at(chip).encode(&target).unwrap();
+        let _ = mock.apply(&at_present.frame).await.unwrap();
+        let _ = read_temperature(&mut mock).await;
+        warm += rms((true_weights(&mock, &learned) - target.view()).view(), &usable).powi(2);
         // Program and verify: every ring keeps the code with which it was measured nearest to its target.
         let rounds: usize = options.get("verify", 6);
         let mut best = encoded.clone();
@@ -253,10 +264,16 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
     }
     let n = matrices as f64;
     outcome.open = 100.0 * (open / n).sqrt();
+    outcome.warm = 100.0 * (warm / n).sqrt();
     outcome.verified = 100.0 * (verified / n).sqrt();
     outcome.measured = 100.0 * (measured / n).sqrt();
     outcome.reachable = reachable / n;
     outcome
+}
+
+async fn read_temperature(mock: &mut IncoherentMock) -> Celsius {
+    let zeros = Array2::zeros((1, mock.descriptor().input_width()));
+    mock.execute(&InputBatch(zeros), 1).await.unwrap().temperature
 }
 
 fn rms(misses: ArrayView2<'_, f64>, usable: &Array2<bool>) -> f64 {

@@ -25,7 +25,7 @@ mod sweeps;
 use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
 
 use self::{
-    bank::{BIAS, BankModel, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, SWING, Theta},
+    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, SPAN, SWING, Theta},
     global::{Errors, Refinement},
     line::Line,
     noise::Noise,
@@ -37,6 +37,7 @@ use self::{
 use crate::{
     characterise::{Bench, CharacteriseError},
     observer::Event,
+    statistics::moments::Estimate,
 };
 
 pub use inputs::InputCurve;
@@ -118,6 +119,19 @@ pub(crate) async fn characterise(
             error[level] = error[level].hypot(of_input * theta[level]);
         }
     }
+    let spans: Vec<f64> = (0..found.model.rings.len())
+        .map(|ring| found.errors.rings[ring][SPAN] / found.model.rings[ring][SPAN].max(1e-3))
+        .collect();
+    for (ring, error) in found.errors.rings.iter_mut().enumerate() {
+        for (pair, &offset) in OFFSETS.iter().enumerate() {
+            // A reading knows the product of a coefficient and its neighbour's heat.
+            if let Some(neighbour) = found.model.neighbour(ring, offset) {
+                let of_heat = spans[neighbour] * found.model.rings[ring][FIRST_PAIR + pair];
+                error[FIRST_PAIR + pair] = error[FIRST_PAIR + pair].hypot(of_heat);
+            }
+        }
+    }
+    let (celsius, phase_per_kelvin) = by_temperature(observations.groups(), &found.groups);
     let reaches = scale::reaches(&found.model);
     let (full_scale, defects) = scale::full_scale(&found.model, &inputs, &swept, &reaches)?;
     for defect in &defects {
@@ -131,7 +145,6 @@ pub(crate) async fn characterise(
             RingLaw::new(&found.model.rings[ring], &found.errors.rings[ring], exists, reach)
         })
         .collect();
-    let estimate = |value, std_error| crate::statistics::moments::Estimate { value, std_error };
     Ok(IncoherentCharacterisation {
         rows: descriptor.outputs,
         cols: descriptor.inputs,
@@ -144,7 +157,9 @@ pub(crate) async fn characterise(
         responsivity: inputs.responsivity,
         full_scale,
         inputs: inputs.curves,
-        tail_spacing_rad: estimate(found.model.spacing, found.errors.spacing),
+        tail_spacing_rad: Estimate { value: found.model.spacing, std_error: found.errors.spacing },
+        celsius,
+        phase_per_kelvin,
         read_noise: found.noise,
         defects,
         rings,
@@ -171,6 +186,8 @@ struct Refined {
     priors: Vec<Prior>,
     means: [f64; CLASSES],
     errors: Errors,
+    /// Phase and gain of each group of settings.
+    groups: Vec<[f64; 2]>,
     noise: f64,
 }
 
@@ -186,7 +203,7 @@ fn refine(
         model,
         observations,
         priors,
-        groups: vec![[0.0; 2]; observations.groups()],
+        groups: vec![[0.0; 2]; observations.groups().len()],
         noise: Noise::uniform(FIRST_NOISE),
         means: means.unwrap_or(hyperprior().map(|(mean, _)| mean)),
     };
@@ -199,12 +216,30 @@ fn refine(
         errors = refinement.run(LAST_STEPS);
     }
     Refined {
+        groups: refinement.groups,
         noise: refinement.noise.rms(),
         model: refinement.model,
         priors: refinement.priors,
         means: refinement.means,
         errors,
     }
+}
+
+/// Mean temperature of the groups, and the slope of their phase with it; 0 where it is less than 3 of its errors.
+fn by_temperature(celsius: &[f64], groups: &[[f64; 2]]) -> (f64, Estimate) {
+    let n = celsius.len().max(1) as f64;
+    let mean = celsius.iter().sum::<f64>() / n;
+    let deviations = || celsius.iter().map(|celsius| celsius - mean).zip(groups.iter().map(|group| group[0]));
+    let (square, product) =
+        deviations().fold((0.0, 0.0), |(square, product), (t, phase)| (square + t * t, product + t * phase));
+    if square <= 0.0 {
+        return (mean, Estimate { value: 0.0, std_error: 0.0 });
+    }
+    let slope = product / square;
+    let rest: f64 = deviations().map(|(t, phase)| (phase - slope * t).powi(2)).sum();
+    let std_error = (rest / (n - 2.0).max(1.0) / square).sqrt();
+    let value = if slope.abs() > 3.0 * std_error { slope } else { 0.0 };
+    (mean, Estimate { value, std_error })
 }
 
 /// Tries tails of channels at many spacings and takes the best, if it explains something.

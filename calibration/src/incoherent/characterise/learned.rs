@@ -1,6 +1,6 @@
 //! What a characterisation learned of a bank of rings.
 
-use alora_drivers::{Code, InputCode, datasheet::NominalElement};
+use alora_drivers::{Celsius, Code, InputCode, datasheet::NominalElement};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -60,6 +60,10 @@ pub struct IncoherentCharacterisation {
     pub inputs: Vec<InputCurve>,
     /// Distance of neighbouring channels, in radians of phase; of no effect where no tails were seen.
     pub tail_spacing_rad: Estimate,
+    /// Mean chip temperature of the characterisation: that of every `bias_rad`. In degrees Celsius.
+    pub celsius: f64,
+    /// Phase that every ring gains a kelvin, in radians, as the chip's own thermometer says it; 0 where none was seen.
+    pub phase_per_kelvin: Estimate,
     /// Standard deviation of one reading at full input power, in nominal weights.
     pub read_noise: f64,
     /// Elements that do not work as the others; full scale is set without them.
@@ -133,6 +137,18 @@ impl IncoherentCharacterisation {
     #[must_use]
     pub fn neighbours() -> [(isize, isize); PAIRS] {
         OFFSETS
+    }
+
+    /// The same at the chip temperature `chip`: codes that [`encode`](crate::Encoding::encode) then gives make up for the
+    /// difference from [`celsius`](Self::celsius).
+    #[must_use]
+    pub fn at(&self, chip: Celsius) -> Self {
+        let shift = self.phase_per_kelvin.value * (chip.0 - self.celsius);
+        let mut shifted = Self { celsius: chip.0, ..self.clone() };
+        for ring in &mut shifted.rings {
+            ring.bias_rad.value += shift;
+        }
+        shifted
     }
 
     /// The bank as a model; `None` when the element is no ring.

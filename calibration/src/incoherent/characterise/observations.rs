@@ -1,5 +1,7 @@
 //! What was read of each ring, and under which drives of the bank.
 
+use alora_drivers::Readout;
+
 use super::probe::Reading;
 
 /// Drives of the bank at one setting, 0 to 1, proportional to heater power.
@@ -35,13 +37,14 @@ pub(super) struct Setting {
 pub(super) struct Observations {
     cols: usize,
     settings: Vec<Setting>,
-    groups: usize,
+    /// Chip temperature of each group, in degrees Celsius.
+    groups: Vec<f64>,
     readings: Vec<Vec<Reading>>,
 }
 
 impl Observations {
     pub(super) fn of_bank(rows: usize, cols: usize) -> Self {
-        Self { cols, settings: Vec::new(), groups: 0, readings: vec![Vec::new(); rows * cols] }
+        Self { cols, settings: Vec::new(), groups: Vec::new(), readings: vec![Vec::new(); rows * cols] }
     }
 
     /// Settings so far.
@@ -49,19 +52,20 @@ impl Observations {
         self.settings.len()
     }
 
-    /// Groups so far.
-    pub(super) fn groups(&self) -> usize {
-        self.groups
+    /// Chip temperature of each group so far, in degrees Celsius.
+    pub(super) fn groups(&self) -> &[f64] {
+        &self.groups
     }
 
     pub(super) fn setting(&self, setting: usize) -> &Setting {
         &self.settings[setting]
     }
 
-    /// A group for settings to come.
-    pub(super) fn new_group(&mut self) -> usize {
-        self.groups += 1;
-        self.groups - 1
+    /// A group for the settings that `readouts` were taken at.
+    pub(super) fn new_group(&mut self, readouts: &[Readout]) -> usize {
+        let sum: f64 = readouts.iter().map(|readout| readout.temperature.0).sum();
+        self.groups.push(sum / readouts.len().max(1) as f64);
+        self.groups.len() - 1
     }
 
     pub(super) fn add_setting(&mut self, drive: Drive, group: usize) -> usize {

@@ -16,6 +16,8 @@ use super::{
 const LEVEL: f64 = 0.1;
 const PHASE: f64 = 0.1;
 const EFFICIENCY: f64 = 0.15;
+/// Standard errors from which a spread is taken for seen.
+const SEEN: f64 = 2.0;
 /// Stands for a parameter that a ring does not have.
 pub(super) const ABSENT: f64 = 1e-6;
 /// Classes of parameters that are alike over the rings of a bank.
@@ -152,11 +154,13 @@ fn spread(known: &[(f64, f64)]) -> Option<f64> {
         return None;
     }
     let scale = 1.4826 * median(known.iter().map(|(deviation, _)| deviation.abs()).collect());
-    let (mut excess, mut weights) = (0.0, 0.0);
+    let (mut excess, mut weights, mut doubt) = (0.0, 0.0, 0.0);
     for (deviation, variance) in known.iter().filter(|(deviation, _)| deviation.abs() <= 4.0 * scale) {
         let weight = (variance + scale * scale).powi(-2);
         excess += weight * (deviation * deviation - variance);
         weights += weight;
+        // Without a spread, the square of a deviation has the variance 2 s⁴.
+        doubt += 2.0 * (weight * variance).powi(2);
     }
-    Some((excess / weights).max(0.0).sqrt())
+    Some(if excess > SEEN * doubt.sqrt() { (excess / weights).sqrt() } else { 0.0 })
 }
