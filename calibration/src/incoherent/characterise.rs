@@ -25,7 +25,7 @@ mod sweeps;
 use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
 
 use self::{
-    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, SPAN, SWING, Theta},
+    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, PAIRS, PARAMETERS, SPAN, SWING, Theta},
     global::{Errors, Refinement},
     line::Line,
     noise::Noise,
@@ -97,13 +97,13 @@ pub(crate) async fn characterise(
     let mut observations = Observations::of_bank(descriptor.outputs, descriptor.inputs);
     let swept = sweeps::sweep(bench, &receiver, sheet, line, plan, &mut observations).await?;
     let mut priors = priors(&receiver, line, &swept, &observations);
-    let mut model = BankModel {
-        rows: descriptor.outputs,
-        cols: descriptor.inputs,
+    let mut model = BankModel::new(
+        descriptor.outputs,
+        descriptor.inputs,
         line,
-        rings: priors.iter().map(|prior| prior.mean).collect(),
-        spacing: NEAREST_CHANNEL * line.half_width(),
-    };
+        priors.iter().map(|prior| prior.mean).collect(),
+        NEAREST_CHANNEL * line.half_width(),
+    );
     priors = priors.into_iter().enumerate().map(|(ring, prior)| prior.among(&model, ring)).collect();
     let exponent = sheet.drive.exponent;
     let rough = ("settings-rough", plan.rough_settings, false);
@@ -123,9 +123,9 @@ pub(crate) async fn characterise(
         .map(|ring| found.errors.rings[ring][SPAN] / found.model.rings[ring][SPAN].max(1e-3))
         .collect();
     for (ring, error) in found.errors.rings.iter_mut().enumerate() {
-        for (pair, &offset) in OFFSETS.iter().enumerate() {
+        for pair in 0..PAIRS {
             // A reading knows the product of a coefficient and its neighbour's heat.
-            if let Some(neighbour) = found.model.neighbour(ring, offset) {
+            if let Some(neighbour) = found.model.neighbour(ring, pair) {
                 let of_heat = spans[neighbour] * found.model.rings[ring][FIRST_PAIR + pair];
                 error[FIRST_PAIR + pair] = error[FIRST_PAIR + pair].hypot(of_heat);
             }
@@ -141,7 +141,7 @@ pub(crate) async fn characterise(
         .map(|ring| {
             let scale = full_scale[ring / descriptor.inputs];
             let reach = [reaches[ring].lowest / scale, reaches[ring].highest / scale];
-            let exists = OFFSETS.map(|offset| found.model.neighbour(ring, offset).is_some());
+            let exists = std::array::from_fn(|pair| found.model.neighbour(ring, pair).is_some());
             RingLaw::new(&found.model.rings[ring], &found.errors.rings[ring], exists, reach)
         })
         .collect();

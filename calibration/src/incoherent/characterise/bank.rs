@@ -5,6 +5,10 @@ use super::line::Line;
 /// Offsets (rows, columns) of the elements that disturb a ring thermally: the 4 nearest, 4 diagonal, 4 two away.
 pub(super) const OFFSETS: [(isize, isize); PAIRS] =
     [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1), (-2, 0), (2, 0), (0, -2), (0, 2)];
+/// Stands for a neighbour beyond the edge.
+const NONE: u32 = u32::MAX;
+/// Those in the row, before and after: whose tails reach a ring's channel.
+pub(super) const IN_ROW: [usize; 2] = [2, 3];
 /// Neighbours of a ring.
 pub(super) const PAIRS: usize = 12;
 /// Of them, the nearest.
@@ -53,14 +57,26 @@ pub(super) struct BankModel {
     pub(super) rings: Vec<Theta>,
     /// Distance of neighbouring channels, in radians of phase.
     pub(super) spacing: f64,
+    /// Neighbours of each ring, in the order of [`OFFSETS`]; [`NONE`] beyond the edge.
+    neighbours: Vec<[u32; PAIRS]>,
 }
 
 impl BankModel {
-    /// The ring at `offset` from ring `ring`.
-    pub(super) fn neighbour(&self, ring: usize, offset: (isize, isize)) -> Option<usize> {
-        let row = (ring / self.cols).checked_add_signed(offset.0).filter(|&row| row < self.rows)?;
-        let col = (ring % self.cols).checked_add_signed(offset.1).filter(|&col| col < self.cols)?;
-        Some(row * self.cols + col)
+    pub(super) fn new(rows: usize, cols: usize, line: Line, rings: Vec<Theta>, spacing: f64) -> Self {
+        let at = |ring: usize, offset: (isize, isize)| {
+            let row = (ring / cols).checked_add_signed(offset.0).filter(|&row| row < rows)?;
+            let col = (ring % cols).checked_add_signed(offset.1).filter(|&col| col < cols)?;
+            u32::try_from(row * cols + col).ok()
+        };
+        let neighbours = (0..rings.len()).map(|ring| OFFSETS.map(|offset| at(ring, offset).unwrap_or(NONE)));
+        let neighbours = neighbours.collect();
+        Self { rows, cols, line, rings, spacing, neighbours }
+    }
+
+    /// The neighbour number `pair` of [`OFFSETS`], if there is one.
+    pub(super) fn neighbour(&self, ring: usize, pair: usize) -> Option<usize> {
+        let neighbour = self.neighbours[ring][pair];
+        (neighbour != NONE).then_some(neighbour as usize)
     }
 
     /// Own phase that the drive `power` (0 to 1, proportional to the square of the voltage) brings to a ring.
@@ -84,13 +100,7 @@ impl BankModel {
     /// Phase that the neighbours' `heat` brings to a ring.
     pub(super) fn disturbance(&self, ring: usize, heat: impl Fn(usize) -> f64) -> f64 {
         let theta = &self.rings[ring];
-        OFFSETS
-            .iter()
-            .enumerate()
-            .filter_map(|(pair, &offset)| {
-                Some(theta[FIRST_PAIR + pair] * heat(self.neighbour(ring, offset)?))
-            })
-            .sum()
+        (0..PAIRS).filter_map(|pair| Some(theta[FIRST_PAIR + pair] * heat(self.neighbour(ring, pair)?))).sum()
     }
 
     /// Phase of every ring under `heats`.
@@ -105,8 +115,8 @@ impl BankModel {
     /// What the neighbours in the row take of a ring's channel.
     pub(super) fn tail(&self, ring: usize, phase: impl Fn(usize) -> f64) -> Tail {
         let mut tail = Tail::default();
-        for (side, (offset, sign)) in [(-1, -1.0), (1, 1.0)].into_iter().enumerate() {
-            if let Some(neighbour) = self.neighbour(ring, (0, offset)) {
+        for (side, sign) in [-1.0, 1.0].into_iter().enumerate() {
+            if let Some(neighbour) = self.neighbour(ring, IN_ROW[side]) {
                 let strength = self.rings[ring][FIRST_TAIL + side];
                 let (level, slope) = self.line.level_and_slope(phase(neighbour) + sign * self.spacing);
                 tail.parts[side] = self.line.peak * level;

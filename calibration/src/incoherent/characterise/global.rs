@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::{
-    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PARAMETERS, QUARTIC, SPAN, SWING, Theta},
+    bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, PAIRS, PARAMETERS, QUARTIC, SPAN, SWING, Theta},
     noise::Noise,
     observations::{Drive, Observations},
     prior::{ABSENT, CLASSES, Prior, hyperprior},
@@ -286,8 +286,8 @@ impl Refinement<'_> {
         jacobian[BIAS] = by_phase;
         jacobian[SPAN] = by_phase * power * (1.0 + theta[QUARTIC] * power);
         jacobian[QUARTIC] = by_phase * theta[SPAN] * power * power;
-        for (pair, &offset) in OFFSETS.iter().enumerate() {
-            if let Some(neighbour) = model.neighbour(ring, offset) {
+        for pair in 0..PAIRS {
+            if let Some(neighbour) = model.neighbour(ring, pair) {
                 jacobian[FIRST_PAIR + pair] = by_phase * self.heat(scene, neighbour, setting);
             }
         }

@@ -153,13 +153,9 @@ impl IncoherentCharacterisation {
 
     /// The bank as a model; `None` when the element is no ring.
     pub(super) fn model(&self) -> Option<BankModel> {
-        Some(BankModel {
-            rows: self.rows,
-            cols: self.cols,
-            line: Line::of(&self.element)?,
-            rings: self.rings.iter().map(RingLaw::theta).collect(),
-            spacing: self.tail_spacing_rad.value,
-        })
+        let rings = self.rings.iter().map(RingLaw::theta).collect();
+        let line = Line::of(&self.element)?;
+        Some(BankModel::new(self.rows, self.cols, line, rings, self.tail_spacing_rad.value))
     }
 
     /// Counts of one input at full power through the weight 1 of each row.

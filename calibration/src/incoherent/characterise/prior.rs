@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{
     bank::{
-        BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, NEAREST, OFF, OFFSETS, PARAMETERS, QUARTIC, SPAN, SWING,
-        Theta,
+        BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, IN_ROW, NEAREST, OFF, PAIRS, PARAMETERS, QUARTIC, SPAN,
+        SWING, Theta,
     },
     global::Errors,
     solve::median,
@@ -95,9 +95,9 @@ impl Prior {
 
     /// The same with the crosstalk of those neighbours that there are.
     pub(super) fn among(mut self, model: &BankModel, ring: usize) -> Self {
-        for (pair, &offset) in OFFSETS.iter().enumerate() {
+        for pair in 0..PAIRS {
             let parameter = FIRST_PAIR + pair;
-            if let (Some(_), Some(class)) = (model.neighbour(ring, offset), class_of(parameter)) {
+            if let (Some(_), Some(class)) = (model.neighbour(ring, pair), class_of(parameter)) {
                 self.sd[parameter] = OF_BANK[class].spread;
             }
         }
@@ -106,8 +106,8 @@ impl Prior {
 
     /// The same with the tails of those neighbours that there are.
     pub(super) fn with_tails(mut self, model: &BankModel, ring: usize) -> Self {
-        for (side, offset) in [-1, 1].into_iter().enumerate() {
-            if model.neighbour(ring, (0, offset)).is_some() {
+        for (side, pair) in IN_ROW.into_iter().enumerate() {
+            if model.neighbour(ring, pair).is_some() {
                 self.mean[FIRST_TAIL + side] = OF_BANK[TAILS].mean;
                 self.sd[FIRST_TAIL + side] = OF_BANK[TAILS].spread;
             }
