@@ -169,8 +169,7 @@ pub(crate) async fn characterise(
 fn priors(receiver: &Receiver<'_>, line: Line, swept: &[Swept], observations: &Observations) -> Vec<Prior> {
     let cols = receiver.descriptor.inputs;
     let prior = |(ring, swept): (usize, &Swept)| {
-        let gain =
-            receiver.inputs.responsivity[ring / cols].value * receiver.inputs.curves[ring % cols].power.value;
+        let gain = receiver.inputs.gain(ring / cols, ring % cols);
         let swing = gain * (line.peak + line.dip);
         let held = solve::median(observations.of(ring).iter().map(|reading| reading.weight).collect());
         let mut still: Theta = [0.0; PARAMETERS];

@@ -57,6 +57,8 @@ pub(super) struct Inputs {
     pub(super) limit: InputCode,
     /// Counts of each row at rest.
     pub(super) dark: Vec<Estimate>,
+    /// Weight of a ring far off resonance, in nominal weights: mean over rows and inputs.
+    pub(super) level: f64,
     /// Responsivity of each row relative to the mean row.
     pub(super) responsivity: Vec<Estimate>,
     pub(super) curves: Vec<InputCurve>,
@@ -65,6 +67,11 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
+    /// Size of the weight of a ring far off resonance, in nominal weights.
+    pub(super) fn gain(&self, row: usize, input: usize) -> f64 {
+        self.level * self.responsivity[row].value * self.curves[input].power.value
+    }
+
     /// Power of `input` at `code`, less that at code 0.
     pub(super) fn power(&self, input: usize, code: InputCode) -> f64 {
         self.curves[input].at(f64::from(code) / f64::from(self.limit.max(1)))
@@ -104,9 +111,10 @@ pub(super) async fn measure(
         gains.push(of_rows);
         scale_errors.push(scale_error);
     }
-    let (responsivity, powers) = by_rows_and_inputs(&gains);
+    let (counts, responsivity, powers) = by_rows_and_inputs(&gains);
+    let level = counts / counts_per_unit;
     let curves = curves.into_iter().zip(powers).map(|(terms, power)| InputCurve { power, terms }).collect();
-    Ok(Inputs { limit, dark, responsivity, curves, scale_errors })
+    Ok(Inputs { limit, dark, level, responsivity, curves, scale_errors })
 }
 
 /// The highest input code with which no detector is at its limit while all rings are far off resonance, and the dark
@@ -278,9 +286,9 @@ fn rises(terms: &[Estimate; TERMS]) -> bool {
     (0..100).all(|step| at(f64::from(step + 1) / 100.0) > at(f64::from(step) / 100.0))
 }
 
-/// Splits `gains[input][row]` into rows and inputs, `|G_ij| = R_i P_j`, each with mean 1: medians of the logarithms, so
+/// Splits `gains[input][row]` into a level, rows and inputs, `|G_ij| = g R_i P_j`, `R` and `P` with mean 1: medians of the logarithms, so
 /// that a defective ring moves nothing.
-fn by_rows_and_inputs(gains: &[Vec<f64>]) -> (Vec<Estimate>, Vec<Estimate>) {
+fn by_rows_and_inputs(gains: &[Vec<f64>]) -> (f64, Vec<Estimate>, Vec<Estimate>) {
     let rows = gains.first().map_or(0, Vec::len);
     let log = |input: usize, row: usize| gains[input][row].abs().max(f64::MIN_POSITIVE).ln();
     let mut of_inputs = vec![0.0; gains.len()];
@@ -294,8 +302,9 @@ fn by_rows_and_inputs(gains: &[Vec<f64>]) -> (Vec<Estimate>, Vec<Estimate>) {
         }
     }
     let residual = |input: usize, row: usize| (log(input, row) - of_inputs[input] - of_rows[row]).abs();
+    let mean_of = |logs: &[f64]| logs.iter().map(|log| log.exp()).sum::<f64>() / logs.len().max(1) as f64;
     let relative = |logs: &[f64], spread: &dyn Fn(usize) -> f64| -> Vec<Estimate> {
-        let mean = logs.iter().map(|log| log.exp()).sum::<f64>() / logs.len().max(1) as f64;
+        let mean = mean_of(logs);
         let estimate = |(index, log): (usize, &f64)| {
             let value = log.exp() / mean;
             Estimate { value, std_error: value * spread(index) }
@@ -309,5 +318,6 @@ fn by_rows_and_inputs(gains: &[Vec<f64>]) -> (Vec<Estimate>, Vec<Estimate>) {
     };
     let of_row = |row: usize| error((0..gains.len()).map(|input| residual(input, row)).collect());
     let of_input = |input: usize| error((0..rows).map(|row| residual(input, row)).collect());
-    (relative(&of_rows, &of_row), relative(&of_inputs, &of_input))
+    let level = mean_of(&of_rows) * mean_of(&of_inputs);
+    (level, relative(&of_rows, &of_row), relative(&of_inputs, &of_input))
 }

@@ -50,7 +50,7 @@ pub(super) fn full_scale(
     reaches: &[Reach],
 ) -> Result<(Vec<f64>, Vec<Defect>), CharacteriseError> {
     let (rows, cols) = (model.rows, model.cols);
-    let gain = |ring: usize| inputs.responsivity[ring / cols].value * inputs.curves[ring % cols].power.value;
+    let gain = |ring: usize| inputs.gain(ring / cols, ring % cols);
     let response: Vec<f64> =
         reaches.iter().enumerate().map(|(ring, reach)| (reach.highest - reach.lowest) / gain(ring)).collect();
     let follows = |ring: usize| swept[ring] != Swept::Still;

@@ -151,8 +151,7 @@ fn fit(
     points: &[(f64, Reading)],
 ) -> Swept {
     let cols = receiver.descriptor.inputs;
-    let gain =
-        receiver.inputs.responsivity[ring / cols].value * receiver.inputs.curves[ring % cols].power.value;
+    let gain = receiver.inputs.gain(ring / cols, ring % cols);
     let swing = gain * (line.peak + line.dip);
     if points.len() < 8 {
         return Swept::Still;
