@@ -121,12 +121,12 @@ impl Refinement<'_> {
             if prior.class(QUARTIC).is_some() {
                 theta[QUARTIC] += shared_step[MEAN_QUARTIC];
             }
-            for parameter in 0..PARAMETERS {
+            for (parameter, value) in theta.iter_mut().enumerate() {
                 if let Some(class) = prior.class(parameter) {
                     prior.mean[parameter] = self.means[class];
                 }
                 if prior.sd[parameter] <= ABSENT {
-                    theta[parameter] = prior.mean[parameter];
+                    *value = prior.mean[parameter];
                 }
             }
         }
@@ -240,15 +240,15 @@ impl Refinement<'_> {
                 }
             }
         }
-        for i in 0..PARAMETERS {
+        for (i, value) in theta.iter().enumerate() {
             let precision = prior.sd[i].powi(-2);
             normal.own[i][i] += precision;
-            normal.gradient[i] += precision * (prior.mean[i] - theta[i]);
+            normal.gradient[i] += precision * (prior.mean[i] - value);
             let mean = prior.class(i).map(|class| SPACING + 1 + class);
             if let Some(mean) = mean.filter(|&mean| mean != MEAN_QUARTIC) {
                 normal.cross[i][mean] -= precision;
                 normal.shared[mean][mean] += precision;
-                normal.shared_gradient[mean] += precision * (theta[i] - prior.mean[i]);
+                normal.shared_gradient[mean] += precision * (value - prior.mean[i]);
             }
             for j in 0..i {
                 normal.own[j][i] = normal.own[i][j];

@@ -164,10 +164,11 @@ fn fit(
     for resonance in highest(points, 2) {
         for factor in [1.0, 0.75, 1.3, 0.3, 0.15] {
             let start = [-gain, swing, -factor * span * resonance, factor * span];
-            if let Some((scatter, theta)) = descend(line, points, start, swing) {
-                if best.is_none_or(|(least, _)| scatter < least) {
-                    best = Some((scatter, theta));
-                }
+            let reached = descend(line, points, start, swing);
+            if let Some(reached) =
+                reached.filter(|(scatter, _)| best.is_none_or(|(least, _)| *scatter < least))
+            {
+                best = Some(reached);
             }
         }
     }
