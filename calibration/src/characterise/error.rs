@@ -89,6 +89,18 @@ pub enum CharacteriseError {
         /// Row.
         row: usize,
     },
+    /// Most readings of a row were at a limit.
+    #[error(
+        "detector row {row} was at its limit in {missing} of {readings} readings; lower the laser power or the gain of its amplifier"
+    )]
+    ReadingsAtLimit {
+        /// Row.
+        row: usize,
+        /// Readings at the limit.
+        missing: usize,
+        /// Readings taken.
+        readings: usize,
+    },
     /// A detector row sees too little.
     #[error(
         "detector row {row} sees {percent:.1} % of the light that the data sheet says; check its detector and amplifier"

@@ -6,6 +6,7 @@
 //! ```
 
 mod bank;
+mod curve;
 mod encode;
 mod global;
 mod inputs;
@@ -27,6 +28,7 @@ use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
 use self::{
     bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, PAIRS, PARAMETERS, SPAN, SWING, Theta},
     global::{Errors, Refinement},
+    inputs::Inputs,
     line::Line,
     noise::Noise,
     observations::Observations,
@@ -40,7 +42,7 @@ use crate::{
     statistics::moments::Estimate,
 };
 
-pub use inputs::InputCurve;
+pub use curve::InputCurve;
 pub use learned::{IncoherentCharacterisation, RingLaw};
 pub use plan::IncoherentPlan;
 
@@ -112,25 +114,9 @@ pub(crate) async fn characterise(
     model = found.model;
     let fine = ("settings-fine", plan.settings, true);
     settings::ask(bench, &receiver, &model, exponent, (plan.seed, 1 << 12), fine, &mut observations).await?;
+    check_limits(&observations, &model, plan.sweep_points + plan.rough_settings + plan.settings)?;
     found = refine(model, &observations, found.priors, Some(found.means));
-    for (ring, (theta, error)) in found.model.rings.iter().zip(&mut found.errors.rings).enumerate() {
-        let of_input = inputs.scale_errors[ring % descriptor.inputs];
-        for level in [OFF, SWING] {
-            error[level] = error[level].hypot(of_input * theta[level]);
-        }
-    }
-    let spans: Vec<f64> = (0..found.model.rings.len())
-        .map(|ring| found.errors.rings[ring][SPAN] / found.model.rings[ring][SPAN].max(1e-3))
-        .collect();
-    for (ring, error) in found.errors.rings.iter_mut().enumerate() {
-        for pair in 0..PAIRS {
-            // A reading knows the product of a coefficient and its neighbour's heat.
-            if let Some(neighbour) = found.model.neighbour(ring, pair) {
-                let of_heat = spans[neighbour] * found.model.rings[ring][FIRST_PAIR + pair];
-                error[FIRST_PAIR + pair] = error[FIRST_PAIR + pair].hypot(of_heat);
-            }
-        }
-    }
+    carry_errors(&found.model, &inputs, &mut found.errors);
     let (celsius, phase_per_kelvin) = by_temperature(observations.groups(), &found.groups);
     let reaches = scale::reaches(&found.model);
     let (full_scale, defects) = scale::full_scale(&found.model, &inputs, &swept, &reaches)?;
@@ -222,6 +208,47 @@ fn refine(
         means: refinement.means,
         errors,
     }
+}
+
+/// Adds to the rings' errors what was taken for known while they were fitted: the inputs' curves and the neighbours'
+/// heaters.
+fn carry_errors(model: &BankModel, inputs: &Inputs, errors: &mut Errors) {
+    let heaters: Vec<f64> = errors
+        .rings
+        .iter()
+        .zip(&model.rings)
+        .map(|(error, theta)| error[SPAN] / theta[SPAN].max(1e-3))
+        .collect();
+    for (ring, (theta, error)) in model.rings.iter().zip(&mut errors.rings).enumerate() {
+        let of_input = inputs.scale_errors[ring % model.cols];
+        for level in [OFF, SWING] {
+            error[level] = error[level].hypot(of_input * theta[level]);
+        }
+        for pair in 0..PAIRS {
+            // A reading knows the product of a coefficient and its neighbour's heat.
+            if let Some(neighbour) = model.neighbour(ring, pair) {
+                let parameter = FIRST_PAIR + pair;
+                error[parameter] = error[parameter].hypot(heaters[neighbour] * theta[parameter]);
+            }
+        }
+    }
+}
+
+/// A row most of whose readings were at a limit cannot be fitted.
+fn check_limits(
+    observations: &Observations,
+    model: &BankModel,
+    asked: usize,
+) -> Result<(), CharacteriseError> {
+    for row in 0..model.rows {
+        let rings = row * model.cols..(row + 1) * model.cols;
+        let taken: usize = rings.map(|ring| observations.of(ring).len()).sum();
+        let readings = asked * model.cols;
+        if 2 * taken < readings {
+            return Err(CharacteriseError::ReadingsAtLimit { row, missing: readings - taken, readings });
+        }
+    }
+    Ok(())
 }
 
 /// Mean temperature of the groups, and the slope of their phase with it; 0 where it is less than 3 of its errors.

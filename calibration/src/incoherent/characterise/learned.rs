@@ -7,7 +7,7 @@ use super::{
     bank::{
         BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, OFFSETS, PAIRS, PARAMETERS, QUARTIC, SPAN, SWING, Theta,
     },
-    inputs::InputCurve,
+    curve::InputCurve,
     line::Line,
 };
 use crate::{incoherent::Defect, statistics::moments::Estimate};

@@ -18,6 +18,8 @@ const PHASE: f64 = 0.1;
 const EFFICIENCY: f64 = 0.15;
 /// Standard errors from which a spread is taken for seen.
 const SEEN: f64 = 2.0;
+/// Share by which variances are trusted: a smaller excess may be theirs.
+const TRUST: f64 = 0.2;
 /// Stands for a parameter that a ring does not have.
 pub(super) const ABSENT: f64 = 1e-6;
 /// Classes of parameters that are alike over the rings of a bank.
@@ -154,13 +156,18 @@ fn spread(known: &[(f64, f64)]) -> Option<f64> {
         return None;
     }
     let scale = 1.4826 * median(known.iter().map(|(deviation, _)| deviation.abs()).collect());
-    let (mut excess, mut weights, mut doubt) = (0.0, 0.0, 0.0);
+    let (mut excess, mut weights, mut doubt, mut expected) = (0.0, 0.0, 0.0, 0.0);
     for (deviation, variance) in known.iter().filter(|(deviation, _)| deviation.abs() <= 4.0 * scale) {
         let weight = (variance + scale * scale).powi(-2);
         excess += weight * (deviation * deviation - variance);
         weights += weight;
+        expected += weight * variance;
         // Without a spread, the square of a deviation has the variance 2 s⁴.
         doubt += 2.0 * (weight * variance).powi(2);
     }
-    Some(if excess > SEEN * doubt.sqrt() { (excess / weights).sqrt() } else { 0.0 })
+    Some(if excess > f64::max(SEEN * doubt.sqrt(), TRUST * expected) {
+        (excess / weights).sqrt()
+    } else {
+        0.0
+    })
 }
