@@ -123,3 +123,47 @@ pub(super) fn rises(terms: &[Estimate; TERMS]) -> bool {
     let at = |x: f64| x + basis(x).iter().zip(terms).map(|(basis, term)| basis * term.value).sum::<f64>();
     (0..100).all(|step| at(f64::from(step + 1) / 100.0) > at(f64::from(step) / 100.0))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    #[test]
+    fn a_curve_that_rows_share_is_found_within_its_stated_errors() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let mut scores = Vec::new();
+        for _ in 0..100 {
+            let rows: Vec<Vec<(f64, f64)>> = (0..8)
+                .map(|row| {
+                    let gain = -600.0 - 20.0 * f64::from(row);
+                    (1..=32)
+                        .map(|step| {
+                            let x = f64::from(step) / 32.0;
+                            let deviate: f64 = StandardNormal.sample(rng);
+                            (x, gain * (x + 0.12 * x * (1.0 - x)) + 3.0 * deviate)
+                        })
+                        .collect()
+                })
+                .collect();
+            let curve = fit_curve(&rows).unwrap();
+            assert!(rises(&curve.terms));
+            let errors = curve.terms.iter().zip([0.12, 0.0, 0.0]);
+            scores.extend(errors.map(|(term, truth)| (term.value - truth) / term.std_error));
+        }
+        // 300 scores of variance 1, three by three correlated: ± √(2/100) at most, 4 of them.
+        let variance = scores.iter().map(|score| score * score).sum::<f64>() / scores.len() as f64;
+        assert!((variance - 1.0).abs() < 0.57, "{variance}");
+    }
+
+    #[test]
+    fn a_curve_that_turns_back_does_not_rise() {
+        let term = |value| Estimate { value, std_error: 0.0 };
+        assert!(!rises(&[term(1.5), term(0.0), term(0.0)]));
+    }
+}

@@ -50,3 +50,32 @@ fn clipped_variance(class: &[(f64, f64)]) -> f64 {
     let sum: f64 = class.iter().map(|(_, residual)| (residual * residual).min(limit)).sum();
     (sum / class.len().max(1) as f64).max(1e-12)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    #[test]
+    fn noise_that_grows_with_the_current_is_found_class_by_class_whatever_a_few_outliers_say() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let mut residuals: Vec<(f64, f64)> = (0..20_000)
+            .map(|_| {
+                let current: f64 = rng.random();
+                let deviate: f64 = StandardNormal.sample(rng);
+                (current, (0.1 + current) * deviate)
+            })
+            .collect();
+        residuals.iter_mut().step_by(500).for_each(|(_, residual)| *residual = 100.0);
+        let noise = Noise::of(residuals);
+        for current in [0.05_f64, 0.45, 0.95] {
+            let expected = (0.1 + current).powi(2);
+            // 2000 readings a class: 3 % in variance, 4 of them; outliers add 0.2 % · 16; the class's width 2 %.
+            let found = noise.variance(current) / expected;
+            assert!((0.85..1.2).contains(&found), "{current}: {found}");
+        }
+    }
+}

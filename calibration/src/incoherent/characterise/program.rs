@@ -57,3 +57,56 @@ pub(super) fn heats_of_weights(model: &BankModel, targets: &[f64]) -> Vec<f64> {
     }
     heats
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use alora_drivers::datasheet::NominalElement;
+
+    use super::*;
+    use crate::incoherent::characterise::{
+        bank::{FIRST_PAIR, FIRST_TAIL, NEAREST, OFF, PARAMETERS, QUARTIC, SPAN, SWING},
+        line::Line,
+    };
+
+    /// 3 × 4 equal rings with 3 % crosstalk, tails and a quartic term.
+    fn bank() -> BankModel {
+        let element =
+            NominalElement::AddDropRing { input_coupling: 0.99, drop_coupling: 0.99, round_trip: 0.996 };
+        let mut theta = [0.0; PARAMETERS];
+        (theta[OFF], theta[SWING], theta[BIAS], theta[SPAN], theta[QUARTIC]) =
+            (-1.0, 1.66, -0.18, 0.42, 0.01);
+        theta[FIRST_PAIR..FIRST_PAIR + NEAREST].fill(0.03);
+        theta[FIRST_TAIL..].fill(1.0);
+        BankModel::new(3, 4, Line::of(&element).unwrap(), vec![theta; 12], 0.34)
+    }
+
+    #[test]
+    fn heats_of_weights_hold_the_weights_with_all_crosstalk_and_tails() {
+        let bank = bank();
+        let targets: Vec<f64> = (0..12).map(|ring| -0.6 + 0.1 * f64::from(ring)).collect();
+        let weights = bank.weights(&heats_of_weights(&bank, &targets));
+        for (weight, target) in weights.iter().zip(&targets) {
+            // 16 rounds, each dividing the error by more than 5: far below rounding of the codes.
+            assert!((weight - target).abs() < 1e-8, "{weight} {target}");
+        }
+    }
+
+    #[test]
+    fn a_heater_is_never_asked_for_less_than_nothing_or_more_than_it_has() {
+        let bank = bank();
+        let wanted = [Wanted::Phase(-3.0), Wanted::Phase(3.0)].repeat(6);
+        let heats = heats_for(&bank, &wanted);
+        assert!(heats.iter().all(|heat| (0.0..=bank.heat(0, 1.0)).contains(heat)), "{heats:?}");
+    }
+
+    #[test]
+    fn the_drive_for_a_heat_undoes_the_heat_of_a_drive() {
+        let bank = bank();
+        for step in 0..=20 {
+            let power = f64::from(step) / 20.0;
+            assert!((bank.power_for(0, bank.heat(0, power)) - power).abs() < 1e-12);
+        }
+    }
+}
