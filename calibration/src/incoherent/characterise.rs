@@ -27,7 +27,7 @@ use alora_drivers::{ActuatorLayout, datasheet::IncoherentDataSheet};
 
 use self::{
     bank::{BIAS, BankModel, FIRST_PAIR, FIRST_TAIL, OFF, PAIRS, PARAMETERS, SPAN, SWING, Theta},
-    global::{Errors, Refinement},
+    global::{Errors, Group, Refinement},
     inputs::Inputs,
     line::Line,
     noise::Noise,
@@ -172,7 +172,7 @@ struct Refined {
     means: [f64; CLASSES],
     errors: Errors,
     /// Phase and gain of each group of settings.
-    groups: Vec<[f64; 2]>,
+    groups: Vec<Group>,
     noise: f64,
 }
 
@@ -188,7 +188,7 @@ fn refine(
         model,
         observations,
         priors,
-        groups: vec![[0.0; 2]; observations.groups().len()],
+        groups: vec![Group::default(); observations.groups().len()],
         noise: Noise::uniform(FIRST_NOISE),
         means: means.unwrap_or(hyperprior().map(|(mean, _)| mean)),
     };
@@ -252,17 +252,25 @@ fn check_limits(
 }
 
 /// Mean temperature of the groups, and the slope of their phase with it; 0 where it is less than 3 of its errors.
-fn by_temperature(celsius: &[f64], groups: &[[f64; 2]]) -> (f64, Estimate) {
-    let n = celsius.len().max(1) as f64;
-    let mean = celsius.iter().sum::<f64>() / n;
-    let deviations = || celsius.iter().map(|celsius| celsius - mean).zip(groups.iter().map(|group| group[0]));
-    let (square, product) =
-        deviations().fold((0.0, 0.0), |(square, product), (t, phase)| (square + t * t, product + t * phase));
+///
+/// Groups count by what they know, as in the mean that was left to the rings.
+fn by_temperature(celsius: &[f64], groups: &[Group]) -> (f64, Estimate) {
+    let n = celsius.len() as f64;
+    let known = groups.iter().map(|group| group.known[0]).sum::<f64>().max(f64::MIN_POSITIVE);
+    let weights = || groups.iter().map(|group| group.known[0] / known);
+    let mean = celsius.iter().zip(weights()).map(|(celsius, weight)| weight * celsius).sum::<f64>();
+    let deviations = || {
+        let phases = celsius.iter().zip(groups).map(|(celsius, group)| (celsius - mean, group.shift[0]));
+        phases.zip(weights()).map(|((t, phase), weight)| (t, phase, weight))
+    };
+    let (square, product) = deviations().fold((0.0, 0.0), |(square, product), (t, phase, weight)| {
+        (square + weight * t * t, product + weight * t * phase)
+    });
     if square <= 0.0 {
         return (mean, Estimate { value: 0.0, std_error: 0.0 });
     }
     let slope = product / square;
-    let rest: f64 = deviations().map(|(t, phase)| (phase - slope * t).powi(2)).sum();
+    let rest: f64 = deviations().map(|(t, phase, weight)| weight * (phase - slope * t).powi(2)).sum();
     let std_error = (rest / (n - 2.0).max(1.0) / square).sqrt();
     let value = if slope.abs() > 3.0 * std_error { slope } else { 0.0 };
     (mean, Estimate { value, std_error })

@@ -37,11 +37,20 @@ pub(super) struct Refinement<'a> {
     pub(super) model: BankModel,
     pub(super) observations: &'a Observations,
     pub(super) priors: Vec<Prior>,
-    /// Phase and relative gain of each group of settings.
-    pub(super) groups: Vec<[f64; 2]>,
+    /// Phase and relative gain of each group of settings, and what its readings know of them.
+    pub(super) groups: Vec<Group>,
     pub(super) noise: Noise,
     /// Mean of each class of parameters.
     pub(super) means: [f64; CLASSES],
+}
+
+/// What the settings of a group share.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Group {
+    /// Phase of all rings, and relative gain of all readings.
+    pub(super) shift: [f64; 2],
+    /// Precision with which its readings know each.
+    pub(super) known: [f64; 2],
 }
 
 /// Standard errors after the last step.
@@ -172,7 +181,8 @@ impl Refinement<'_> {
         Cholesky::of(own).map_or(none, |factor| (shortened(factor.solve(gradient)), factor.inverse()))
     }
 
-    /// Phase and gain of each group from what its readings leave; the mean over the groups stays with the rings.
+    /// Phase and gain of each group from what its readings leave; the mean over the groups stays with the rings. Groups
+    /// count by what they know: the sweep of a ring that stands still knows nothing of its temperature.
     fn regroup(&mut self, traces: &[Vec<Trace>]) {
         let mut sums = vec![[0.0; 5]; self.groups.len()];
         for trace in traces.iter().flatten() {
@@ -182,7 +192,10 @@ impl Refinement<'_> {
                 [by_phase * by_phase, by_phase * value, value * value, by_phase * residual, value * residual];
             sums[group].iter_mut().zip(terms).for_each(|(sum, term)| *sum += precision * term);
         }
-        for (group, [phase, both, gain, by_phase, by_gain]) in self.groups.iter_mut().zip(sums) {
+        for (Group { shift: group, known }, [phase, both, gain, by_phase, by_gain]) in
+            self.groups.iter_mut().zip(sums)
+        {
+            *known = [phase, gain];
             let own = [[phase + GROUP_PHASE.powi(-2), both], [both, gain + GROUP_GAIN.powi(-2)]];
             let gradient =
                 [by_phase - group[0] * GROUP_PHASE.powi(-2), by_gain - group[1] * GROUP_GAIN.powi(-2)];
@@ -191,10 +204,11 @@ impl Refinement<'_> {
                 group.iter_mut().zip(step).for_each(|(value, step)| *value += step);
             }
         }
-        let count = self.groups.len().max(1) as f64;
         for part in 0..2 {
-            let mean = self.groups.iter().map(|group| group[part]).sum::<f64>() / count;
-            self.groups.iter_mut().for_each(|group| group[part] -= mean);
+            let (sum, known) = self.groups.iter().fold((0.0, f64::MIN_POSITIVE), |(sum, known), group| {
+                (sum + group.known[part] * group.shift[part], known + group.known[part])
+            });
+            self.groups.iter_mut().for_each(|group| group.shift[part] -= sum / known);
         }
     }
 

@@ -145,7 +145,7 @@ impl Refinement<'_> {
         let setting = reading.setting;
         let scene = scenes[setting].as_ref();
         let group = self.observations.setting(setting).group;
-        let [warmth, gain] = self.groups[group];
+        let [warmth, gain] = self.groups[group].shift;
         let power = self.observations.own_power(ring, setting);
         let phase = self.phase(scene, ring, setting) + warmth;
         let (level, slope) = model.line.level_and_slope(phase);
