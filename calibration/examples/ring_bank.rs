@@ -180,6 +180,7 @@ async fn run(spec: &IncoherentSpec, seed: u64, options: &Options) -> Outcome {
     if options.get("diagnose", 0) > 0 {
         println!("full scale {:?}", learned.full_scale);
         println!("tails {:?} noise {}", learned.tail_spacing_rad, learned.read_noise);
+        println!("temperature {:?}, true {}", learned.phase_per_kelvin, spec.physics.phase_per_kelvin);
         for defect in &learned.defects {
             println!("{defect:?}");
         }

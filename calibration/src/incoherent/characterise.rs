@@ -31,7 +31,7 @@ use self::{
     inputs::Inputs,
     line::Line,
     noise::Noise,
-    observations::Observations,
+    observations::{Conditions, Observations},
     prior::{CLASSES, Prior, hyperprior},
     probe::Receiver,
     sweeps::Swept,
@@ -254,13 +254,14 @@ fn check_limits(
 /// Mean temperature of the groups, and the slope of their phase with it; 0 where it is less than 3 of its errors.
 ///
 /// Groups count by what they know, as in the mean that was left to the rings.
-fn by_temperature(celsius: &[f64], groups: &[Group]) -> (f64, Estimate) {
-    let n = celsius.len() as f64;
+fn by_temperature(conditions: &[Conditions], groups: &[Group]) -> (f64, Estimate) {
+    let n = conditions.iter().filter(|conditions| conditions.whole).count() as f64;
+    let celsius = || conditions.iter().map(|conditions| conditions.celsius);
     let known = groups.iter().map(|group| group.known[0]).sum::<f64>().max(f64::MIN_POSITIVE);
     let weights = || groups.iter().map(|group| group.known[0] / known);
-    let mean = celsius.iter().zip(weights()).map(|(celsius, weight)| weight * celsius).sum::<f64>();
+    let mean = celsius().zip(weights()).map(|(celsius, weight)| weight * celsius).sum::<f64>();
     let deviations = || {
-        let phases = celsius.iter().zip(groups).map(|(celsius, group)| (celsius - mean, group.shift[0]));
+        let phases = celsius().zip(groups).map(|(celsius, group)| (celsius - mean, group.shift[0]));
         phases.zip(weights()).map(|((t, phase), weight)| (t, phase, weight))
     };
     let (square, product) = deviations().fold((0.0, 0.0), |(square, product), (t, phase, weight)| {

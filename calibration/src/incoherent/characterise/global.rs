@@ -182,7 +182,7 @@ impl Refinement<'_> {
     }
 
     /// Phase and gain of each group from what its readings leave; the mean over the groups stays with the rings. Groups
-    /// count by what they know: the sweep of a ring that stands still knows nothing of its temperature.
+    /// count in it by what they know, if they read the whole bank.
     fn regroup(&mut self, traces: &[Vec<Trace>]) {
         let mut sums = vec![[0.0; 5]; self.groups.len()];
         for trace in traces.iter().flatten() {
@@ -192,10 +192,11 @@ impl Refinement<'_> {
                 [by_phase * by_phase, by_phase * value, value * value, by_phase * residual, value * residual];
             sums[group].iter_mut().zip(terms).for_each(|(sum, term)| *sum += precision * term);
         }
-        for (Group { shift: group, known }, [phase, both, gain, by_phase, by_gain]) in
-            self.groups.iter_mut().zip(sums)
+        for ((group, conditions), [phase, both, gain, by_phase, by_gain]) in
+            self.groups.iter_mut().zip(self.observations.groups()).zip(sums)
         {
-            *known = [phase, gain];
+            let Group { shift: group, known } = group;
+            *known = if conditions.whole { [phase, gain] } else { [0.0; 2] };
             let own = [[phase + GROUP_PHASE.powi(-2), both], [both, gain + GROUP_GAIN.powi(-2)]];
             let gradient =
                 [by_phase - group[0] * GROUP_PHASE.powi(-2), by_gain - group[1] * GROUP_GAIN.powi(-2)];

@@ -32,13 +32,21 @@ pub(super) struct Setting {
     pub(super) group: usize,
 }
 
+/// What is known of a group beforehand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Conditions {
+    /// Chip temperature, in degrees Celsius.
+    pub(super) celsius: f64,
+    /// Was the whole bank read? The sweep of a few rings says little of the temperature: their own phases come from it.
+    pub(super) whole: bool,
+}
+
 /// All readings of a bank.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Observations {
     cols: usize,
     settings: Vec<Setting>,
-    /// Chip temperature of each group, in degrees Celsius.
-    groups: Vec<f64>,
+    groups: Vec<Conditions>,
     readings: Vec<Vec<Reading>>,
 }
 
@@ -52,8 +60,8 @@ impl Observations {
         self.settings.len()
     }
 
-    /// Chip temperature of each group so far, in degrees Celsius.
-    pub(super) fn groups(&self) -> &[f64] {
+    /// Groups so far.
+    pub(super) fn groups(&self) -> &[Conditions] {
         &self.groups
     }
 
@@ -61,10 +69,11 @@ impl Observations {
         &self.settings[setting]
     }
 
-    /// A group for the settings that `readouts` were taken at.
-    pub(super) fn new_group(&mut self, readouts: &[Readout]) -> usize {
+    /// A group for the settings that `readouts` were taken at; `whole` where each reads the whole bank.
+    pub(super) fn new_group(&mut self, readouts: &[Readout], whole: bool) -> usize {
         let sum: f64 = readouts.iter().map(|readout| readout.temperature.0).sum();
-        self.groups.push(sum / readouts.len().max(1) as f64);
+        let celsius = sum / readouts.len().max(1) as f64;
+        self.groups.push(Conditions { celsius, whole });
         self.groups.len() - 1
     }
 

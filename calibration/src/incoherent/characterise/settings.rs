@@ -66,7 +66,7 @@ pub(super) async fn ask(
         for ((readout, frame), batch) in readouts.iter().zip(&frames).zip(&inputs) {
             let codes = frame.0.iter().zip(&descriptor.limits);
             let powers = codes.map(|(&code, &limit)| power_of(code, limit, exponent)).collect();
-            let group = observations.new_group(std::slice::from_ref(readout));
+            let group = observations.new_group(std::slice::from_ref(readout), true);
             let setting = observations.add_setting(Drive::All(powers), group);
             observations.take(receiver.readings(readout, batch, setting));
             bench.tell(Event::Step);

@@ -124,7 +124,7 @@ async fn ask(
     let question =
         Question { name: series.name.clone(), frames: frames.clone(), inputs: inputs.clone(), repeats: 1 };
     let readouts = bench.ask(question).await?;
-    let group = observations.new_group(&readouts);
+    let group = observations.new_group(&readouts, false);
     for ((readout, frame), batch) in readouts.iter().zip(&frames).zip(&inputs) {
         let at = frame.0.iter().position(|&code| code > 0);
         // All codes are made of the same power; limits may differ, and the exact power is that of the code.
