@@ -4,6 +4,7 @@
 //! characterisation, those of the outputs about their mean (`docs/decisions/mesh-characterisation.md`).
 
 mod coherent;
+mod incoherent;
 
 use std::collections::BTreeMap;
 
@@ -81,6 +82,9 @@ pub fn examine(calibration: &Calibration, spec: &Spec, seed: u64) -> Option<Exam
     let (kinds, defects) = match (&calibration.learned, spec) {
         (Learned::CharacterisedCoherent(found), Spec::Coherent(spec)) => {
             coherent::examine(found, &spec.answers(seed))
+        }
+        (Learned::CharacterisedIncoherent(found), Spec::Incoherent(spec)) => {
+            incoherent::examine(found, &spec.answers(seed))
         }
         _ => return None,
     };

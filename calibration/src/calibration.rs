@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     coherent::{self, CoherentCalibration, CoherentCharacterisation, CoherentError},
     encoding::Encoding,
-    incoherent::{self, IncoherentCalibration},
+    incoherent::{self, IncoherentCalibration, IncoherentCharacterisation},
     observer::Observer,
     provenance::Provenance,
     store::{StoreError, read_toml, write_toml},
@@ -24,6 +24,8 @@ pub enum Learned {
     Coherent(CoherentCalibration),
     /// Interferometer meshes, characterised without a data sheet's phases.
     CharacterisedCoherent(Box<CoherentCharacterisation>),
+    /// A bank of rings, characterised without a data sheet's resonances.
+    CharacterisedIncoherent(Box<IncoherentCharacterisation>),
 }
 
 /// How much to measure in a first calibration.
@@ -173,6 +175,7 @@ impl Calibration {
             Learned::Incoherent(learned) => Box::new(learned.clone()),
             Learned::Coherent(learned) => Box::new(learned.clone()),
             Learned::CharacterisedCoherent(learned) => Box::new(learned.encoding()),
+            Learned::CharacterisedIncoherent(learned) => Box::new((**learned).clone()),
         }
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     calibration::{Calibration, Learned},
     coherent::{self, CoherentPlan},
+    incoherent::{self, IncoherentPlan},
     provenance::Provenance,
 };
 
@@ -29,6 +30,8 @@ pub use journal::Journal;
 pub struct CharacterisationPlan {
     /// Of a coherent processor.
     pub coherent: CoherentPlan,
+    /// Of a bank of add-drop rings.
+    pub incoherent: IncoherentPlan,
 }
 
 /// Learns everything about the processor of `bench` that its outputs tell. `sheet` gives nominal laws only.
@@ -46,6 +49,10 @@ pub async fn characterise(
         (DataSheet::Coherent(sheet), ProcessorKind::Coherent) => {
             let found = coherent::characterise(bench, sheet, &plan.coherent).await?;
             Learned::CharacterisedCoherent(Box::new(found))
+        }
+        (DataSheet::Incoherent(sheet), ProcessorKind::Incoherent) => {
+            let found = incoherent::characterise(bench, sheet, &plan.incoherent).await?;
+            Learned::CharacterisedIncoherent(Box::new(found))
         }
         (_, connected) => return Err(CharacteriseError::Family { connected }),
     };

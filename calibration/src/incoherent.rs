@@ -1,5 +1,6 @@
 //! The incoherent family: encoding and first calibration.
 
+mod characterise;
 mod element;
 mod first;
 mod fit;
@@ -16,6 +17,8 @@ use crate::{
     weights::{Cell, WeightMatrix},
 };
 
+pub(crate) use characterise::characterise;
+pub use characterise::{IncoherentCharacterisation, IncoherentPlan, InputCurve, RingLaw};
 pub use element::ElementLookup;
 pub(crate) use first::calibrate;
 

@@ -37,7 +37,10 @@ pub use fit::{
     ComponentRecovery, Coverage, Defects, FitReport, HistogramFit, Injected, MeanError, Normality, Shape,
     Sigma, StuckDetection, component_recovery, fit, fitted_residuals, sigma_coverage, stuck_detection,
 };
-pub use incoherent::{Defect, DefectKind, ElementLookup, IncoherentCalibration};
+pub use incoherent::{
+    Defect, DefectKind, ElementLookup, IncoherentCalibration, IncoherentCharacterisation, IncoherentPlan,
+    InputCurve, RingLaw,
+};
 pub use measure::{MeasureError, MeasurementPlan, measure};
 pub use observer::{Event, Observer, Silent};
 pub use pairs::{Pairs, PairsError, read_pairs};

@@ -72,13 +72,16 @@ fn check_script(config: &Config) -> Result<(), OutOfRange> {
 }
 
 fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
-    let CharacterizeSection { coherent, holdout, verify, limits } = config.characterize;
+    let CharacterizeSection { coherent, incoherent, holdout, verify, limits } = config.characterize;
     if config.processor.actuator_bits != 0 {
         within("processor.actuator_bits", config.processor.actuator_bits, 2..=16)?;
     }
     within("characterize.coherent.sweep_points", coherent.sweep_points, 8..=4096)?;
     within("characterize.coherent.settings", coherent.settings, 0..=1_000_000)?;
     within("characterize.coherent.amplitude", coherent.amplitude, 0.01..=1.0)?;
+    for (key, value, least, most) in incoherent.ranges() {
+        within(&format!("characterize.incoherent.{key}"), value, least..=most)?;
+    }
     within("characterize.holdout.matrices", holdout.matrices, 1..=1000)?;
     within("characterize.holdout.repeats", holdout.repeats, 2..=10_000)?;
     within("characterize.verify.turns", verify.turns, 1..=100)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alora_calibration::{
-    CoherentPlan, LawChoice, MeasurementPlan, Probe,
+    CoherentPlan, IncoherentPlan, LawChoice, MeasurementPlan, Probe,
     characterise::{CharacterisationPlan, HoldOutPlan},
     verify::VerifyPlan,
 };
@@ -79,6 +79,8 @@ impl ProcessorSection {
 pub struct CharacterizeSection {
     /// What to measure of a coherent processor.
     pub coherent: CoherentPlan,
+    /// What to measure of a bank of rings.
+    pub incoherent: IncoherentPlan,
     /// Hold-out matrices.
     pub holdout: HoldOutPlan,
     /// The closed loop on measured weights.
@@ -91,7 +93,7 @@ impl CharacterizeSection {
     /// The plan of the measurements.
     #[must_use]
     pub fn plan(&self) -> CharacterisationPlan {
-        CharacterisationPlan { coherent: self.coherent }
+        CharacterisationPlan { coherent: self.coherent, incoherent: self.incoherent }
     }
 }
 

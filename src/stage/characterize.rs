@@ -185,6 +185,7 @@ fn simulated_truth(config: &Config, calibration: &Calibration) -> Option<Examina
 fn defects_found(calibration: &Calibration) -> usize {
     match &calibration.learned {
         Learned::CharacterisedCoherent(found) => found.defects.len(),
+        Learned::CharacterisedIncoherent(found) => found.defects.len(),
         Learned::Incoherent(found) => found.defects.len(),
         Learned::Coherent(found) => found.defects.len(),
     }

@@ -83,6 +83,82 @@ pub enum CharacteriseError {
     /// The processor has no rows or columns.
     #[error(transparent)]
     Targets(#[from] WeightError),
+    /// A key of the plan is out of range.
+    #[error("`{key}` of the incoherent plan is {value}; {least} to {most} are allowed")]
+    IncoherentPlan {
+        /// Key.
+        key: &'static str,
+        /// What was found.
+        value: usize,
+        /// Least allowed.
+        least: usize,
+        /// Most allowed.
+        most: usize,
+    },
+    /// Not a bank of rings.
+    #[error(
+        "{processor} is no bank of add-drop rings, the only incoherent kind that can be characterised; calibrate it from its data sheet with `alora calibrate`"
+    )]
+    NotABankOfRings {
+        /// Processor.
+        processor: ProcessorId,
+    },
+    /// A detector row is at its limit whatever is sent.
+    #[error(
+        "detector row {row} is at its limit even with one input at a sixteenth of its power; lower the laser power or the gain of its amplifier"
+    )]
+    RowAtLimit {
+        /// Row.
+        row: usize,
+    },
+    /// Most readings of a row were at a limit.
+    #[error(
+        "detector row {row} was at its limit in {missing} of {readings} readings; lower the laser power or the gain of its amplifier"
+    )]
+    ReadingsAtLimit {
+        /// Row.
+        row: usize,
+        /// Readings at the limit.
+        missing: usize,
+        /// Readings taken.
+        readings: usize,
+    },
+    /// A detector row sees too little.
+    #[error(
+        "detector row {row} sees {percent:.1} % of the light that the data sheet says; check its detector and amplifier"
+    )]
+    DarkRow {
+        /// Row.
+        row: usize,
+        /// Share of the data sheet's signal, in percent.
+        percent: f64,
+    },
+    /// An input brings too little.
+    #[error(
+        "input {input} brings {percent:.1} % of the light that the data sheet says; check its laser, its modulator and its fibre"
+    )]
+    DarkInput {
+        /// Input.
+        input: usize,
+        /// Share of the data sheet's signal, in percent.
+        percent: f64,
+    },
+    /// A modulator's curve does not rise.
+    #[error(
+        "the power of input {input} does not rise with its code everywhere; check the bias of its modulator"
+    )]
+    InputCurve {
+        /// Input.
+        input: usize,
+    },
+    /// No element of a row works.
+    #[error(
+        "no element of row {row} reaches both signs; check the heaters' supply and the laser's wavelengths"
+    )]
+    NoSoundElement {
+        /// Row.
+        row: usize,
+    },
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -221,7 +221,7 @@ impl Bank<'_> {
 }
 
 impl Defect {
-    fn sentence(&self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let what = match self.kind {
             DefectKind::Stuck => {
                 format!(

@@ -5,10 +5,12 @@
 //! ```text
 //! p_j = L · P_j (e_j + (1 − e_j) f_j(x_j))               laser L, power P, leak e, modulator curve f
 //! φ_k = b_k + h_k + Σ χ_kl h_l + ε_k + τ ΔT              bias, drive phase h, crosstalk, landing error, temperature
-//! I_i = Σ_j (R⁺_i T⁺'_ij − R⁻_i T⁻'_ij) p_j + D_i        T' = T with the leakage of neighbours; D dark
+//! I_i = Σ_j (R⁺_i T⁺'_ij − R⁻_i T⁻'_ij) p_j + D_i        T' = T with what neighbours leak and take; D dark
 //! y_i = ADC(clip(g_i (I_i + n_i)))                       n: thermal, shot and intensity noise
 //! ```
 
+#[cfg(feature = "answer-key")]
+mod answers;
 mod bank;
 mod crosstalk;
 mod detect;
@@ -24,7 +26,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ndarray::Array2;
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use self::{
@@ -38,10 +39,12 @@ use crate::{
     InputAlphabet, InputBatch, Operation, PhotonicBackend, ProcessorId, ProcessorKind, Readout, Timestamp,
 };
 
+#[cfg(feature = "answer-key")]
+pub use answers::IncoherentAnswers;
 pub use physics::IncoherentPhysics;
 pub use presets::{PRESETS, preset};
 pub use spec::{CrosstalkLaw, Element, IncoherentSpec, SpecError};
-pub use truth::Truth;
+pub use truth::{TrueDefect, TrueDefectKind, Truth};
 
 /// Simulated time starts here: 1 January 2025, 00:00 UTC, in seconds since the Unix epoch.
 const EPOCH_S: u64 = 1_735_689_600;
@@ -83,11 +86,7 @@ impl IncoherentMock {
     #[must_use]
     pub fn new(spec: IncoherentSpec, seed: u64, script: Script) -> Self {
         let truth = Truth::draw(&spec, seed);
-        let stream = |number| {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number);
-            rng
-        };
+        let stream = |number| truth::stream(seed, number);
         let top = f64::from((1u32 << spec.bits.input) - 1);
         let input_table = Array2::from_shape_fn((spec.cols, 1 << spec.bits.input), |(col, code)| {
             truth.input(col, code as f64 / top)
@@ -101,7 +100,7 @@ impl IncoherentMock {
             receiver: Receiver::of(&spec),
             codes: ActuatorFrame::zeros(actuators),
             landing: vec![0.0; actuators],
-            bank: Bank::of(&spec),
+            bank: Bank::of(&spec, seed),
             stuck: Vec::new(),
             writes_rng: stream(1),
             noise_seed: seed ^ 0x6e6f_6973_6500_0000,
@@ -125,6 +124,13 @@ impl IncoherentMock {
     #[must_use]
     pub fn truth(&self) -> &Truth {
         &self.truth
+    }
+
+    /// Phase that `from` brings to `element` per unit of its own, both as `(row, column)` on the grid of elements.
+    #[cfg(feature = "ground-truth")]
+    #[must_use]
+    pub fn true_crosstalk(&self, element: (usize, usize), from: (usize, usize)) -> f64 {
+        self.bank.crosstalk().coefficient(element, from)
     }
 
     /// Photocurrent of each row per unit drive of each input under the present codes, `[rows, cols]`, without noise:

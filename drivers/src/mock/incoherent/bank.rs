@@ -4,7 +4,12 @@ use ndarray::{Array2, ArrayView2};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{IncoherentSpec, crosstalk::Crosstalk, truth::Truth};
+use super::{
+    IncoherentSpec,
+    crosstalk::Crosstalk,
+    element::Transfer,
+    truth::{PAIRS, TrueDefectKind, Truth, stream},
+};
 use crate::frame::Code;
 
 /// Photocurrents of each row per unit of input power, `[cols, rows]` (inputs first, for the batch product).
@@ -24,18 +29,31 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
-    pub(crate) fn of(spec: &IncoherentSpec) -> Self {
-        Self { crosstalk: Crosstalk::of(spec), phase: vec![0.0; spec.layout().actuators()] }
+    pub(crate) fn of(spec: &IncoherentSpec, seed: u64) -> Self {
+        let pairs = &mut stream(seed, PAIRS);
+        let crosstalk = Crosstalk::of(spec).with_spread(spec.physics.crosstalk_spread, pairs);
+        Self { crosstalk, phase: vec![0.0; spec.layout().actuators()] }
+    }
+
+    /// Who disturbs whom.
+    #[cfg(feature = "answer-key")]
+    pub(crate) fn crosstalk(&self) -> &Crosstalk {
+        &self.crosstalk
     }
 
     /// Phases under `codes`, with this write's landing errors `landing` (radians): `φ = bias + h + Σ χ h + ε`.
     pub(crate) fn drive(&mut self, spec: &IncoherentSpec, truth: &Truth, codes: &[Code], landing: &[f64]) {
         let full = f64::from(limit(spec));
-        let drive: Vec<f64> = codes
+        let mut drive: Vec<f64> = codes
             .iter()
             .enumerate()
             .map(|(element, &code)| truth.drive_phase(element, f64::from(code) / full))
             .collect();
+        for defect in &truth.defects {
+            if let TrueDefectKind::Stuck(held) = defect.kind {
+                drive[defect.actuator] = truth.drive_phase(defect.actuator, held);
+            }
+        }
         for (element, phase) in self.phase.iter_mut().enumerate() {
             *phase = truth.bias_rad[element] + drive[element] + landing[element];
         }
@@ -45,7 +63,7 @@ impl Bank {
     /// Photocurrents with the chip `kelvin` above its nominal temperature.
     pub(crate) fn currents(&self, spec: &IncoherentSpec, truth: &Truth, kelvin: f64) -> Currents {
         let warm = spec.physics.phase_per_kelvin * kelvin;
-        let (plus, minus) = self.transmissions(spec, warm);
+        let (plus, minus) = self.transmissions(spec, truth, warm);
         let plus = with_leakage(plus, spec.physics.optical_leakage);
         let minus = with_leakage(minus, spec.physics.optical_leakage);
         let per_input = |sign: f64| {
@@ -57,18 +75,58 @@ impl Bank {
     }
 
     /// Transmission to the positive and to the negative diodes, `[rows, cols]`.
-    fn transmissions(&self, spec: &IncoherentSpec, warm: f64) -> (Array2<f64>, Array2<f64>) {
+    fn transmissions(&self, spec: &IncoherentSpec, truth: &Truth, warm: f64) -> (Array2<f64>, Array2<f64>) {
         let mut plus = Array2::zeros((spec.rows, spec.cols));
         let mut minus = Array2::zeros((spec.rows, spec.cols));
         let rails = spec.rail_count();
+        let at = |element: usize| truth.transfer(element, self.phase[element] + warm);
         for (cell, (plus, minus)) in plus.iter_mut().zip(minus.iter_mut()).enumerate() {
-            let first = spec.element.transfer(self.phase[cell * rails] + warm);
+            let first = at(cell * rails);
             (*plus, *minus) = match rails {
                 1 => (first.plus, first.minus),
-                _ => (first.plus, spec.element.transfer(self.phase[cell * rails + 1] + warm).plus),
+                _ => (first.plus, at(cell * rails + 1).plus),
             };
         }
+        for defect in &truth.defects {
+            if let TrueDefectKind::WeakLine(contrast) = defect.kind {
+                let cell = (defect.actuator / rails / spec.cols, defect.actuator / rails % spec.cols);
+                (plus[cell], minus[cell]) = match rails {
+                    1 => (contrast * plus[cell], 1.0 - contrast * (1.0 - minus[cell])),
+                    _ if defect.actuator % 2 == 0 => (contrast * plus[cell], minus[cell]),
+                    _ => (plus[cell], contrast * minus[cell]),
+                };
+            }
+        }
+        if spec.physics.channel_spacing_rad > 0.0 && rails == 1 {
+            self.take_neighbours_channels(spec, truth, warm, &mut plus, &mut minus);
+        }
         (plus, minus)
+    }
+
+    /// Light of a channel that the two rings next to its own drop on their way, by the tail of their line `s` away:
+    /// `D = Σ T_drop(φ' ± s)`, `T⁺ ← T⁺ + D T⁻`, `T⁻ ← (1 − D) T⁻`. To first order in `D`.
+    fn take_neighbours_channels(
+        &self,
+        spec: &IncoherentSpec,
+        truth: &Truth,
+        warm: f64,
+        plus: &mut Array2<f64>,
+        minus: &mut Array2<f64>,
+    ) {
+        let spacing = spec.physics.channel_spacing_rad;
+        let drop = |row: usize, col: usize, offset: f64| -> Transfer {
+            let element = row * spec.cols + col;
+            truth.transfer(element, self.phase[element] + warm + offset)
+        };
+        for row in 0..spec.rows {
+            for col in 0..spec.cols {
+                let before = if col > 0 { drop(row, col - 1, -spacing).plus } else { 0.0 };
+                let after = if col + 1 < spec.cols { drop(row, col + 1, spacing).plus } else { 0.0 };
+                let taken = before + after;
+                plus[(row, col)] += taken * minus[(row, col)];
+                minus[(row, col)] *= 1.0 - taken;
+            }
+        }
     }
 }
 

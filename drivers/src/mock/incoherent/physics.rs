@@ -26,11 +26,28 @@ pub struct IncoherentPhysics {
     pub span_spread: f64,
     /// Spread of the elements' drive exponent (look-up gamma, heater non-linearity), absolute.
     pub exponent_spread: f64,
+    /// Share of the elements' phase span that a heater's `V⁴` term adds at full drive: `h(u) = span · u^e (1 + q u^e)`.
+    pub heater_quartic: f64,
+    /// Relative spread of `1 − r1`, `1 − r2` and `1 − a` over the rings (line width, drop peak, depth of the dip).
+    pub coupling_spread: f64,
     /// Strength of the phase crosstalk between elements; its unit is that of the
     /// [`CrosstalkLaw`](super::CrosstalkLaw).
     pub crosstalk: f64,
+    /// Largest relative deviation of the crosstalk of one pair from the law, drawn uniformly.
+    pub crosstalk_spread: f64,
+    /// Fraction of a heater's phase that appears in the second ring of neighbours: the 4 diagonal ones and the 4 two
+    /// places away in a row or a column. It adds to the law of `crosstalk` and spreads like it.
+    pub crosstalk_second: f64,
+    /// Distance of neighbouring channels in radians of a ring's phase, 0 to 3: a ring takes light of the channels next
+    /// to its own in the row, by the tail of its line. 0: rings are transparent to the channels of others.
+    pub channel_spacing_rad: f64,
     /// Fraction of the light of each of the 4 neighbouring elements (and of the same rail) that a detector takes in.
     pub optical_leakage: f64,
+    /// Fraction of elements whose heater stays at one drive, whatever is applied (drawn uniformly in power).
+    pub stuck_fraction: f64,
+    /// Fraction of elements that reach only part of their range: half of them by a heater of 10 to 30 % of its
+    /// efficiency, half by a line of 20 to 50 % of its contrast.
+    pub weak_fraction: f64,
     /// Each `apply` lands this far off, in radians of element phase, and stays there until the next.
     pub repeatability_rad: f64,
     /// Relative spread of the responsivity of the rows.
@@ -65,8 +82,15 @@ impl IncoherentPhysics {
             bias_spread_rad: 0.0,
             span_spread: 0.0,
             exponent_spread: 0.0,
+            heater_quartic: 0.0,
+            coupling_spread: 0.0,
             crosstalk: 0.0,
+            crosstalk_spread: 0.0,
+            crosstalk_second: 0.0,
+            channel_spacing_rad: 0.0,
             optical_leakage: 0.0,
+            stuck_fraction: 0.0,
+            weak_fraction: 0.0,
             repeatability_rad: 0.0,
             row_gain_spread: 0.0,
             diode_imbalance: 0.0,

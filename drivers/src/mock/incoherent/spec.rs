@@ -173,6 +173,7 @@ impl IncoherentSpec {
         within("receiver_ranges", f64::from(self.receiver_ranges), 1.0..=12.0, "1 to 12")?;
         within("settle_s", self.settle_s, 0.0..=60.0, "0 to 60")?;
         within("frame_s", self.frame_s, 1e-9..=60.0, "1e-9 to 60")?;
+        within("physics.channel_spacing_rad", p.channel_spacing_rad, 0.0..=3.0, "0 to 3")?;
         within("physics.phase_per_kelvin", p.phase_per_kelvin, -10.0..=10.0, "-10 to 10")?;
         within("physics.temperature.tau_s", p.temperature.tau_s, 1e-9..=1e9, "1e-9 to 1e9")?;
         within("physics.laser.tau_s", p.laser.tau_s, 1e-9..=1e9, "1e-9 to 1e9")?;
@@ -185,7 +186,13 @@ impl IncoherentSpec {
             ("physics.bias_spread_rad", p.bias_spread_rad),
             ("physics.span_spread", p.span_spread),
             ("physics.exponent_spread", p.exponent_spread),
+            ("physics.heater_quartic", p.heater_quartic),
+            ("physics.coupling_spread", p.coupling_spread),
             ("physics.crosstalk", p.crosstalk),
+            ("physics.crosstalk_spread", p.crosstalk_spread),
+            ("physics.crosstalk_second", p.crosstalk_second),
+            ("physics.stuck_fraction", p.stuck_fraction),
+            ("physics.weak_fraction", p.weak_fraction),
             ("physics.optical_leakage", p.optical_leakage),
             ("physics.repeatability_rad", p.repeatability_rad),
             ("physics.row_gain_spread", p.row_gain_spread),
