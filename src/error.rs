@@ -143,6 +143,11 @@ impl Error {
             if let Some(kind) = error.downcast_ref::<BackendErrorKind>() {
                 return backend_class(kind);
             }
+            if let Some(error) = error.downcast_ref::<CharacteriseError>()
+                && let Some(code) = characterisation_class(error)
+            {
+                return code;
+            }
             match error.downcast_ref::<CalibrateError>() {
                 None | Some(CalibrateError::Backend(_)) => {}
                 Some(CalibrateError::Family { .. } | CalibrateError::Plan { .. }) => return ExitCode::Usage,
@@ -151,6 +156,24 @@ impl Error {
             source = error.source();
         }
         ExitCode::Usage
+    }
+}
+
+/// `None` where a cause decides.
+fn characterisation_class(error: &CharacteriseError) -> Option<ExitCode> {
+    use CharacteriseError as E;
+    match error {
+        E::TemperatureMoved { .. }
+        | E::LightChanged { .. }
+        | E::OutputDark { .. }
+        | E::ChipChanged { .. }
+        | E::RowAtLimit { .. }
+        | E::ReadingsAtLimit { .. }
+        | E::DarkRow { .. }
+        | E::DarkInput { .. }
+        | E::InputCurve { .. }
+        | E::NoSoundElement { .. } => Some(ExitCode::DeviceFault),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ mod bench;
 mod error;
 mod holdout;
 mod journal;
+mod watch;
 
 use alora_drivers::{DataSheet, ProcessorKind};
 use serde::{Deserialize, Serialize};

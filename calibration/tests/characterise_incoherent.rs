@@ -197,7 +197,9 @@ async fn a_chip_that_warms_up_is_programmed_by_its_thermometer() {
     let shifted = known.learned.at(chip);
     let shift = shifted.rings[0].bias_rad.value - known.learned.rings[0].bias_rad.value;
     let expected = known.spec.physics.phase_per_kelvin * (chip.0 - known.learned.celsius);
-    assert!((shift / expected - 1.0).abs() < 0.05, "{shift} {expected}");
+    // The slope is learned from a chip held to 2 mK: as uncertain as it says, and widths as above.
+    let bound = 4.0 * slope.std_error / slope.value + 0.01;
+    assert!((shift / expected - 1.0).abs() < bound, "{shift} {expected}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use alora_drivers::{ActuatorFrame, BackendError, Descriptor, InputBatch, Photoni
 use super::{
     error::CharacteriseError,
     journal::{Entry, Journal},
+    watch::{AGAIN, Watch},
 };
 use crate::observer::{Event, Observer};
 
@@ -46,6 +47,8 @@ pub struct Bench<'a> {
     observer: &'a mut dyn Observer,
     descriptor: Descriptor,
     asked: HashSet<String>,
+    watch: Watch,
+    watching: bool,
     vectors: u64,
     first: Option<Duration>,
     last: Duration,
@@ -66,7 +69,10 @@ impl<'a> Bench<'a> {
         }
         let descriptor = journal.descriptor().clone();
         let last = Duration::ZERO;
+        let watch = Watch::new(&descriptor);
         Ok(Self {
+            watch,
+            watching: false,
             source,
             journal,
             observer,
@@ -109,21 +115,54 @@ impl<'a> Bench<'a> {
     /// A driver error, the operator's wish to stop, a journal that was made with other questions, or one that is
     /// replayed and has no answer.
     pub async fn ask(&mut self, question: Question) -> Result<Vec<Readout>, CharacteriseError> {
+        if !self.watching {
+            self.watching = true;
+            let first = self.answer(&self.watch.question()).await?;
+            self.watch.begin(&first[0]);
+        }
+        self.answer(&question).await
+    }
+
+    async fn answer(&mut self, question: &Question) -> Result<Vec<Readout>, CharacteriseError> {
         if !self.asked.insert(question.name.clone()) {
-            return Err(CharacteriseError::AskedTwice { question: question.name });
+            return Err(CharacteriseError::AskedTwice { question: question.name.clone() });
         }
-        let mut entry = self.journal.entry(&question)?;
+        let mut entry = self.journal.entry(question)?;
         let known = entry.readings.len();
-        let outcome =
-            if known < question.frames.len() { self.measure(&question, &mut entry).await } else { Ok(()) };
-        if entry.readings.len() > known {
-            self.journal.write(&question, &entry)?;
+        if known < question.frames.len() {
+            let outcome = self.measure(question, &mut entry).await;
+            let changed = match outcome {
+                Ok(()) => self.look_again(question).await,
+                Err(_) => Ok(()),
+            };
+            if changed.is_err() {
+                self.journal.set_aside(question, &entry)?;
+            } else if entry.readings.len() > known {
+                self.journal.write(question, &entry)?;
+            }
+            outcome?;
+            changed?;
         }
-        outcome?;
+        // The look after it included.
+        self.vectors += AGAIN as u64;
         for readout in &entry.readings {
             self.count(readout);
         }
         Ok(entry.readings)
+    }
+
+    /// Whether the chip still is as it was at the beginning.
+    async fn look_again(&mut self, question: &Question) -> Result<(), CharacteriseError> {
+        let Source::Live(backend) = &mut self.source else { return Ok(()) };
+        let failed = |source: BackendError| CharacteriseError::Backend {
+            question: question.name.clone(),
+            point: question.frames.len(),
+            points: question.frames.len(),
+            source,
+        };
+        let _ = backend.apply(&self.watch.frame).await.map_err(failed)?;
+        let readout = backend.execute(&self.watch.inputs, AGAIN).await.map_err(failed)?;
+        self.watch.check(&question.name, &readout)
     }
 
     async fn measure(&mut self, question: &Question, entry: &mut Entry) -> Result<(), CharacteriseError> {

@@ -53,6 +53,48 @@ pub enum CharacteriseError {
         #[source]
         source: BackendError,
     },
+    /// The chip warmed or cooled.
+    #[error(
+        "the chip's temperature is {kelvin:+.2} K off the beginning after `{question}`, whose readings are set aside; let it settle, check its controller, and go on with --resume"
+    )]
+    TemperatureMoved {
+        /// Question after which it was seen.
+        question: String,
+        /// Change in kelvin.
+        kelvin: f64,
+    },
+    /// All outputs changed together.
+    #[error(
+        "all outputs show {percent:.0} % of the light of the beginning after `{question}`, whose readings are set aside; check the laser and the input fibre, and go on with --resume"
+    )]
+    LightChanged {
+        /// Question after which it was seen.
+        question: String,
+        /// Light left, in percent.
+        percent: f64,
+    },
+    /// One output went dark.
+    #[error(
+        "output {output} went dark during `{question}`, whose readings are set aside; check its detector and its fibre, and go on with --resume"
+    )]
+    OutputDark {
+        /// Question after which it was seen.
+        question: String,
+        /// Output, counted from 0.
+        output: usize,
+    },
+    /// The chip itself is another.
+    #[error(
+        "{outputs} of {of} outputs show another level than at the beginning after `{question}`, whose readings are set aside: a heater does not follow any more, or a coupling moved; begin a new run to characterise the chip as it is now"
+    )]
+    ChipChanged {
+        /// Question after which it was seen.
+        question: String,
+        /// Outputs that changed.
+        outputs: usize,
+        /// Outputs of the chip.
+        of: usize,
+    },
     /// The operator wants to stop.
     #[error("interrupted in `{question}` at point {point}; what was measured is kept, go on with --resume")]
     Interrupted {

@@ -137,6 +137,13 @@ impl Journal {
         Ok(Entry { readings })
     }
 
+    /// Keeps readings that cannot be trusted, beside the others: `raw/NAME.suspect.npz`.
+    pub(super) fn set_aside(&mut self, question: &Question, entry: &Entry) -> Result<(), CharacteriseError> {
+        let Some(path) = self.path(&format!("{}.suspect", question.name)) else { return Ok(()) };
+        let bytes = pack(&path, question, entry)?;
+        Ok(write_atomically(&path, |writer| writer.write_all(&bytes))?)
+    }
+
     /// Keeps what is known of `question`.
     pub(super) fn write(&mut self, question: &Question, entry: &Entry) -> Result<(), CharacteriseError> {
         let Some(path) = self.path(&question.name) else { return Ok(()) };

@@ -126,8 +126,8 @@ impl Work<'_, '_> {
 /// Random settings of the global refinement by the size of the processor.
 fn settings_for(modes: usize) -> usize {
     match modes {
-        0..=4 => 700,
-        5..=8 => 1450,
+        0..=4 => 660,
+        5..=8 => 1440,
         _ => 1000,
     }
 }

@@ -1,0 +1,98 @@
+//! Things that go wrong at 3 a.m.: what was measured is kept, and the sentence says what and where.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use alora_calibration::{
+    Provenance, Silent,
+    characterise::{Bench, CharacterisationPlan, CharacteriseError, Journal, Source, characterise},
+};
+use alora_drivers::{
+    PhotonicBackend,
+    mock::{Fault, Script, ScriptedFault, Spec},
+};
+
+/// A factory-fresh chip without dead elements on which `fault` comes at execution `from_execution`; the journal's folder and how it ended.
+async fn with_fault(
+    preset: &str,
+    fault: Fault,
+    from_execution: u64,
+) -> (tempfile::TempDir, CharacteriseError) {
+    let mut spec = Spec::preset(preset).unwrap();
+    match &mut spec {
+        Spec::Coherent(spec) => {
+            (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
+        }
+        Spec::Incoherent(spec) => {
+            (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
+        }
+    }
+    let sheet = spec.data_sheet();
+    let script = Script(vec![ScriptedFault { from_execution, fault }]);
+    let mut backend = spec.connect(5, script);
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(folder.path(), backend.descriptor().clone()).unwrap();
+    let provenance = Provenance::of(backend.descriptor(), "2025-01-01T00:00:00Z".to_owned(), 1);
+    let mut silent = Silent;
+    let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
+    let plan = CharacterisationPlan::default();
+    match characterise(&mut bench, &sheet, &plan, provenance).await {
+        Ok(_) => panic!("{preset}: {fault:?} passed unseen"),
+        Err(ended) => (folder, ended),
+    }
+}
+
+fn kept(folder: &tempfile::TempDir) -> (usize, usize) {
+    let names: Vec<String> = std::fs::read_dir(folder.path().join("raw"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let suspect = names.iter().filter(|name| name.ends_with(".suspect.npz")).count();
+    (names.len() - suspect, suspect)
+}
+
+const COHERENT: &str = "factory-fresh-coherent-4x4";
+const INCOHERENT: &str = "factory-fresh-incoherent-16x16";
+
+#[tokio::test]
+async fn a_laser_that_falls_is_told_at_each_stage_and_what_was_measured_before_is_kept() {
+    for (preset, executions) in [(COHERENT, [10, 200, 700]), (INCOHERENT, [10, 200, 700])] {
+        for from_execution in executions {
+            let (folder, ended) =
+                with_fault(preset, Fault::LaserDrop { fraction: 0.6 }, from_execution).await;
+            let CharacteriseError::LightChanged { percent, .. } = ended else {
+                panic!("{preset} at {from_execution}: {ended}")
+            };
+            assert!((percent - 60.0).abs() < 5.0, "{percent}");
+            let (good, suspect) = kept(&folder);
+            assert!(good >= 1 && suspect == 1, "{preset} at {from_execution}: {good} and {suspect} files");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_detector_that_dies_is_named() {
+    for preset in [COHERENT, INCOHERENT] {
+        let (folder, ended) = with_fault(preset, Fault::DeadDetector { output: 2 }, 250).await;
+        assert!(matches!(ended, CharacteriseError::OutputDark { output: 2, .. }), "{preset}: {ended}");
+        assert_eq!(kept(&folder).1, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_step_of_temperature_stops_the_characterisation() {
+    for preset in [COHERENT, INCOHERENT] {
+        let (folder, ended) = with_fault(preset, Fault::TemperatureStep { kelvin: 2.0 }, 250).await;
+        assert!(matches!(ended, CharacteriseError::TemperatureMoved { .. }), "{preset}: {ended}");
+        assert_eq!(kept(&folder).1, 1);
+        let text = ended.to_string();
+        assert!(text.contains("+2.0") && text.contains("--resume"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_heater_that_stops_following_is_seen_as_another_chip() {
+    for (preset, actuator) in [(COHERENT, 8), (INCOHERENT, 100)] {
+        let (folder, ended) = with_fault(preset, Fault::StuckElement { actuator, code: 0 }, 250).await;
+        assert!(matches!(ended, CharacteriseError::ChipChanged { .. }), "{preset}: {ended}");
+        assert_eq!(kept(&folder).1, 1);
+    }
+}
