@@ -4,6 +4,7 @@
 //! fine-tunes a network against it (ALoRA: quantisation-aware, noise-aware, low-rank adapters) and writes the adapted
 //! weights back, verified. `docs/ARCHITECTURE.md` shows the rooms.
 
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod dataset;

@@ -70,6 +70,35 @@ fn a_run_that_lost_its_last_readings_goes_on_with_the_rest() {
 }
 
 #[test]
+fn everything_is_derived_again_from_the_raw_readings_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, again) = (folder.path().join("run"), folder.path().join("again"));
+    assert_eq!(characterize(&run, &[]).0, Some(0));
+    let output =
+        alora().args(["fit", "--json", "--from"]).arg(&run).arg("--out").arg(&again).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for file in [
+        "calibration.toml",
+        "chip.toml",
+        "certificate.toml",
+        "certificate.html",
+        "fit.toml",
+        "error-model.toml",
+        "residual-histogram.png",
+    ] {
+        assert!(fs::read(run.join(file)).unwrap() == fs::read(again.join(file)).unwrap(), "{file} differs");
+    }
+    let page = fs::read_to_string(run.join("certificate.html")).unwrap();
+    assert!(page.contains("PASSED") && page.contains("SIMULATED") && page.contains("data:image/png;base64,"));
+    assert!(!page.contains("src=\"http") && !page.contains("href="), "self-contained");
+
+    fs::remove_file(run.join("raw/u-01-phi.npz")).unwrap();
+    let output = alora().args(["fit", "--from"]).arg(&run).arg("--out").arg(&again).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("`u-01-phi` was not measured to its end"), "{errors}");
+}
+
+#[test]
 fn a_chip_beyond_its_limits_is_told_with_its_own_exit_code_after_everything_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let (code, _, errors) = characterize(folder.path(), &["--set", "characterize.limits.verified=0.0001"]);

@@ -22,7 +22,7 @@ use crate::{
 
 pub use bench::{Bench, Question, Source};
 pub use error::CharacteriseError;
-pub use holdout::{HoldOut, HoldOutMatrix, HoldOutPlan, hold_out};
+pub use holdout::{HoldOut, HoldOutMatrix, HoldOutPlan, HoldOutReadings, hold_out};
 pub use journal::Journal;
 
 /// How much to measure, by family.

@@ -49,6 +49,8 @@ pub struct Reading {
     pub values: Array3<f64>,
     /// Counts taken at a limit.
     pub saturated: usize,
+    /// Chip temperature, °C.
+    pub celsius: f64,
 }
 
 /// A matrix as it was read, against its target, over the cells that can be reached.
@@ -154,7 +156,7 @@ impl Probes {
             matrix.assign(&(outputs.t().dot(&vectors) / energy));
         }
         let saturated = readout.saturated.iter().filter(|&&flag| flag).count();
-        Reading { values, saturated }
+        Reading { values, saturated, celsius: readout.temperature.0 }
     }
 }
 

@@ -117,7 +117,11 @@ pub(crate) struct Output {
 pub(crate) struct Fit {
     /// A record (record.toml), or pairs: .npz with `target` and `measured`, or CSV with the header
     /// `target,measured`.
-    pub(crate) file: PathBuf,
+    #[arg(required_unless_present = "from")]
+    pub(crate) file: Option<PathBuf>,
+    /// The folder of an `alora characterize` run: everything is derived again from its raw readings, bit by bit.
+    #[arg(long, value_name = "RUN", conflicts_with = "file")]
+    pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
     /// Law of δW written to error-model.toml.

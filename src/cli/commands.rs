@@ -27,7 +27,10 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Run(stage) => run(&stage, observer).await,
         Command::Calibrate(stage) => calibrate(&stage, observer).await,
         Command::Characterize(arguments) => characterize::characterize(&arguments, observer).await,
-        Command::Fit(arguments) => fit(&arguments),
+        Command::Fit(arguments) => match (&arguments.from, &arguments.file) {
+            (Some(run), _) => characterize::again(run, &arguments.output, observer).await,
+            (None, file) => fit(&arguments, file.as_deref().unwrap_or(Path::new("record.toml"))),
+        },
         Command::Finetune(arguments) => finetune(&arguments, observer),
         Command::Sweep(arguments) => sweep::sweep(&arguments, observer),
         Command::Deploy(arguments) => deploy_weights(&arguments, observer).await,
@@ -110,9 +113,9 @@ async fn calibrate(arguments: &Stage, observer: &mut dyn Observer) -> Result<(),
     show::calibration(&measured, &prepared.folder, arguments.output.json)
 }
 
-fn fit(arguments: &Fit) -> Result<(), Error> {
+fn fit(arguments: &Fit, file: &Path) -> Result<(), Error> {
     let created = now();
-    let (pairs, provenance) = read_pairs(&arguments.file)?;
+    let (pairs, provenance) = read_pairs(file)?;
     let provenance = provenance.unwrap_or_else(|| Provenance {
         tool: TOOL.to_owned(),
         processor: None,
@@ -121,7 +124,7 @@ fn fit(arguments: &Fit) -> Result<(), Error> {
         created: created.clone(),
         seed: 0,
     });
-    let mut folder = RunFolder::create(&folder_for(&arguments.output, &arguments.file, &created))?;
+    let mut folder = RunFolder::create(&folder_for(&arguments.output, file, &created))?;
     let fitted = stage::fit_pairs(&pairs, provenance, arguments.law, &mut folder)?;
     show::fit(&fitted, &folder, arguments.output.json)
 }

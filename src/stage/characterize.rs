@@ -1,30 +1,32 @@
 //! A chip about which nothing is known: characterise, judge on hold-out matrices, certify.
 
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf, time::Instant};
 
 use alora_calibration::{
-    Calibration, Learned, Provenance,
+    Calibration, Learned, Provenance, StoreError,
     characterise::{Bench, HoldOut, Journal, Source, characterise, hold_out},
+    fit,
 };
 use alora_drivers::{BackendErrorKind, DataSheet, PhotonicBackend, ProcessorId, ProcessorKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, connect};
+use super::{Context, connect, fit_pairs};
 use crate::{
+    certificate::{Certificate, Evidence, page},
     config::Config,
     error::Error,
     examine::{DefectCount, Examination, examine},
 };
 
 /// Where readings come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readings {
     /// A new journal in the run's folder.
     New,
     /// The journal in the run's folder, and the processor for what it lacks.
     Resume,
-    /// The journal alone.
-    Replay,
+    /// The journal in another run's folder alone: nothing is measured.
+    Replay(PathBuf),
 }
 
 /// Defects: found, and for a simulated chip also what it was made with.
@@ -77,7 +79,9 @@ pub struct ChipReport {
     pub holdout_measurements: u64,
     /// Time of the characterisation by the processor's clock.
     pub bench_seconds: f64,
-    /// Time that the characterisation took to compute (a simulated chip's own time included).
+    /// Time that the characterisation took to compute (a simulated chip's own time included); not in files, which follow from the
+    /// readings alone.
+    #[serde(skip)]
     pub compute_seconds: f64,
 }
 
@@ -94,24 +98,66 @@ impl ChipReport {
 pub async fn characterize(context: &mut Context<'_>, readings: Readings) -> Result<ChipReport, Error> {
     let (mut backend, sheet) = connect(context.config)?;
     let root = context.folder.root().to_owned();
-    let mut journal = match readings {
+    let mut journal = match &readings {
         Readings::New => Journal::create(&root, backend.descriptor().clone())?,
-        Readings::Resume | Readings::Replay => Journal::open(&root)?,
+        Readings::Resume => Journal::open(&root)?,
+        Readings::Replay(from) => Journal::open(from)?,
     };
     let outcome = {
-        let source = match readings {
-            Readings::Replay => Source::Replay,
+        let source = match &readings {
+            Readings::Replay(_) => Source::Replay,
             Readings::New | Readings::Resume => Source::Live(&mut *backend),
         };
         learn(context, source, &mut journal, &sheet).await
     };
-    if readings != Readings::Replay {
+    if !matches!(readings, Readings::Replay(_)) {
         park(&mut *backend, &outcome).await?;
     }
     let (calibration, report) = outcome?;
     calibration.write(&context.folder.file("calibration", "calibration.toml"))?;
-    write_report(&report, &context.folder.file("report", "chip.toml"))?;
+    alora_calibration::write_toml(&context.folder.file("report", "chip.toml"), &report)?;
+    certify(context, &calibration, &report, journal.hashes().clone())?;
     Ok(report)
+}
+
+/// Statistics and figures of the hold-out matrices, and the certificate of them.
+fn certify(
+    context: &mut Context<'_>,
+    calibration: &Calibration,
+    report: &ChipReport,
+    raw: BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let law = context.config.error_model.law;
+    let provenance = calibration.provenance.clone();
+    let verified = fit(&report.holdout.pairs(|readings| &readings.verified)?, provenance.clone());
+    let pairs = report.holdout.pairs(|readings| &readings.open)?;
+    let open_loop = fit_pairs(&pairs, provenance, law, context.folder)?.report;
+    let certificate = Certificate::of(Evidence {
+        calibration,
+        holdout: &report.holdout,
+        open_loop,
+        verified,
+        limits: context.config.characterize.limits,
+        bench_seconds: report.bench_seconds,
+        examination: report.examination.clone(),
+        raw,
+    });
+    alora_calibration::write_toml(&context.folder.file("certificate", "certificate.toml"), &certificate)?;
+    let mut figures = Vec::new();
+    for (key, caption) in [
+        ("figure_histogram", "Residuals of the hold-out matrices, open loop"),
+        ("figure_map", "Mean residual of each cell, open loop"),
+        ("figure_target_measured", "Target and measured, open loop"),
+    ] {
+        if let Some(path) = context.folder.files().get(key) {
+            let png =
+                std::fs::read(path).map_err(|source| StoreError::Read { path: path.clone(), source })?;
+            figures.push((caption, png));
+        }
+    }
+    let page = page(&certificate, &figures);
+    let path = context.folder.file("certificate_page", "certificate.html");
+    Ok(alora_calibration::write_atomically(&path, |writer| writer.write_all(page.as_bytes()))?)
 }
 
 /// A failure to park is told only when nothing else failed before.
@@ -189,8 +235,4 @@ fn defects_found(calibration: &Calibration) -> usize {
         Learned::Incoherent(found) => found.defects.len(),
         Learned::Coherent(found) => found.defects.len(),
     }
-}
-
-fn write_report(report: &ChipReport, path: &Path) -> Result<(), Error> {
-    Ok(alora_calibration::write_toml(path, report)?)
 }

@@ -1,5 +1,6 @@
 //! How well a characterised processor holds matrices that it was not characterised with.
 
+use ndarray::{Array2, Array3, Array4, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::{Bench, CharacteriseError};
@@ -7,6 +8,7 @@ use crate::{
     encoding::Encoding,
     measure::MeasurementPlan,
     observer::Event,
+    pairs::{Pairs, PairsError},
     verify::{Deviation, Turn, VerifyPlan, program_and_verify, reachable, read},
     weights::Cell,
 };
@@ -43,6 +45,20 @@ pub struct HoldOutMatrix {
     pub predicted_floor: f64,
     /// Cells that the chip cannot reach; they are left out of the deviations.
     pub unreachable: Vec<Cell>,
+    /// The matrix and its readings; not in files, where the journal has them.
+    #[serde(skip)]
+    pub readings: HoldOutReadings,
+}
+
+/// A hold-out matrix as it was read, full scale = 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HoldOutReadings {
+    /// What was asked, `rows × cols`.
+    pub target: Array2<f64>,
+    /// Open loop, `[repeats, rows, cols]`.
+    pub open: Array3<f64>,
+    /// After program-and-verify, `[repeats, rows, cols]`.
+    pub verified: Array3<f64>,
 }
 
 /// All hold-out matrices of one processor. Deviations are of the full scale, max|target| = 1.
@@ -55,8 +71,44 @@ pub struct HoldOut {
     pub verified: f64,
     /// rms over the matrices of the floor that was predicted.
     pub predicted_floor: f64,
+    /// Readings of each matrix by which it is judged.
+    pub repeats: usize,
+    /// Lowest and highest temperature of those readings, °C.
+    pub celsius: [f64; 2],
     /// Matrix by matrix.
     pub matrices: Vec<HoldOutMatrix>,
+}
+
+impl HoldOut {
+    /// Mean readings less targets, `[matrices, rows, cols]`, 0 where a cell cannot be reached.
+    #[must_use]
+    pub fn residuals(&self, of: fn(&HoldOutReadings) -> &Array3<f64>) -> Array3<f64> {
+        let (rows, cols) = self.matrices.first().map_or((0, 0), |matrix| matrix.readings.target.dim());
+        let mut residuals = Array3::zeros((self.matrices.len(), rows, cols));
+        for (mut residual, matrix) in residuals.outer_iter_mut().zip(&self.matrices) {
+            if let Some(mean) = of(&matrix.readings).mean_axis(Axis(0)) {
+                residual.assign(&(mean - &matrix.readings.target));
+            }
+            matrix.unreachable.iter().for_each(|cell| residual[(cell.row, cell.col)] = 0.0);
+        }
+        residuals
+    }
+
+    /// Targets and readings of all matrices; cells that cannot be reached are among them.
+    ///
+    /// # Errors
+    /// Fewer cells than statistics need.
+    pub fn pairs(&self, of: fn(&HoldOutReadings) -> &Array3<f64>) -> Result<Pairs, PairsError> {
+        let (rows, cols) = self.matrices.first().map_or((0, 0), |matrix| matrix.readings.target.dim());
+        let count = self.matrices.len();
+        let mut target = Array3::zeros((count, rows, cols));
+        let mut measured = Array4::zeros((count, self.repeats, rows, cols));
+        for (index, matrix) in self.matrices.iter().enumerate() {
+            target.index_axis_mut(Axis(0), index).assign(&matrix.readings.target);
+            measured.index_axis_mut(Axis(0), index).assign(of(&matrix.readings));
+        }
+        Pairs::new(target, measured)
+    }
 }
 
 /// Programs random matrices, open loop and verified, and measures each.
@@ -74,6 +126,7 @@ pub async fn hold_out(
         .targets(rows, cols)?;
     bench.tell(Event::Started { stage: "hold-out matrices", steps: targets.len() as u64 });
     let mut matrices = Vec::with_capacity(targets.len());
+    let mut celsius = [f64::INFINITY, f64::NEG_INFINITY];
     for (index, target) in targets.iter().enumerate() {
         let name = |what: &str| format!("holdout-{index:03}-{what}");
         let seed = plan.seed.wrapping_add(0x9E37_79B9 * (index as u64 + 1));
@@ -91,7 +144,15 @@ pub async fn hold_out(
             turns: verified.turns,
             predicted_floor: verified.predicted_floor,
             unreachable: encoded.unreachable,
+            readings: HoldOutReadings {
+                target: target.view().to_owned(),
+                open: open.values,
+                verified: last.values,
+            },
         });
+        for reading in [open.celsius, last.celsius] {
+            celsius = [celsius[0].min(reading), celsius[1].max(reading)];
+        }
         bench.tell(Event::Step);
     }
     bench.tell(Event::Finished);
@@ -102,6 +163,8 @@ pub async fn hold_out(
         open_loop: pooled(|m| m.open_loop.rms.powi(2) - m.open_loop.noise.powi(2)),
         verified: pooled(|m| m.verified.rms.powi(2) - m.verified.noise.powi(2)),
         predicted_floor: pooled(|m| m.predicted_floor.powi(2)),
+        repeats: plan.repeats,
+        celsius,
         matrices,
     })
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use alora_calibration::{Event, Observer};
 use serde::Serialize;
 
-use super::{super::args::Characterize, folder_for, json, now};
+use super::{
+    super::args::{Characterize, Output},
+    folder_for, json, now,
+};
 use crate::{
     cli::table::{Sheet, line, percent},
     config::{self, Config},
@@ -21,6 +24,7 @@ struct Chip {
     preset: String,
     chip_seed: u64,
     folder: PathBuf,
+    compute_seconds: f64,
     #[serde(flatten)]
     report: ChipReport,
 }
@@ -54,6 +58,7 @@ pub(super) async fn characterize(arguments: &Characterize, observer: &mut dyn Ob
                 preset: config.processor.preset.clone(),
                 chip_seed: seed,
                 folder,
+                compute_seconds: report.compute_seconds,
                 report,
             });
         }
@@ -71,6 +76,26 @@ pub(super) async fn characterize(arguments: &Characterize, observer: &mut dyn Ob
         )));
     }
     Ok(())
+}
+
+/// Derives everything again from the raw readings of `run`; nothing is measured.
+pub(super) async fn again(run: &Path, output: &Output, observer: &mut dyn Observer) -> Result<(), Error> {
+    let config = config::load(&run.join("config.toml"), &[])?;
+    let manifest: Manifest = alora_calibration::read_toml(&run.join("manifest.toml"), Manifest::SCHEMA)?;
+    let root = folder_for(output, run, &now());
+    let mut folder = RunFolder::create(&root)?;
+    let created = manifest.created;
+    let mut context = Context { config: &config, folder: &mut folder, created, observer };
+    let report = stage::characterize(&mut context, Readings::Replay(run.to_owned())).await?;
+    let chip = Chip {
+        config: run.display().to_string(),
+        preset: config.processor.preset.clone(),
+        chip_seed: config.processor.chip_seed,
+        folder: root.clone(),
+        compute_seconds: report.compute_seconds,
+        report,
+    };
+    if output.json { line(&text(&[chip], &root)?) } else { show(&[chip]) }
 }
 
 fn text(chips: &[Chip], path: &Path) -> Result<String, Error> {
@@ -91,10 +116,15 @@ async fn one(
 ) -> Result<ChipReport, Error> {
     let resumed = arguments.resume.is_some() && root.join("journal.toml").exists();
     let mut folder = RunFolder::create(root)?;
-    if !resumed {
+    // A run that goes on keeps its time: its files follow from configuration and readings.
+    let created = if resumed {
+        let manifest: Manifest = alora_calibration::read_toml(&root.join("manifest.toml"), Manifest::SCHEMA)?;
+        manifest.created
+    } else {
         folder.begin(config, &Manifest::of(config, std::env::args().collect(), created))?;
-    }
-    let mut context = Context { config, folder: &mut folder, created: created.to_owned(), observer };
+        created.to_owned()
+    };
+    let mut context = Context { config, folder: &mut folder, created, observer };
     stage::characterize(&mut context, if resumed { Readings::Resume } else { Readings::New }).await
 }
 
