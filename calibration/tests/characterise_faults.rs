@@ -3,12 +3,13 @@
 
 use alora_calibration::{
     Provenance, Silent,
-    characterise::{Bench, CharacterisationPlan, CharacteriseError, Journal, Source, characterise},
+    characterise::{Bench, CharacterisationPlan, CharacteriseError, Journal, Question, Source, characterise},
 };
 use alora_drivers::{
-    PhotonicBackend,
+    ActuatorFrame, InputBatch, PhotonicBackend,
     mock::{Fault, Script, ScriptedFault, Spec},
 };
+use ndarray::Array2;
 
 /// A factory-fresh chip without dead elements on which `fault` comes at execution `from_execution`; the journal's folder and how it ended.
 async fn with_fault(
@@ -94,5 +95,29 @@ async fn a_heater_that_stops_following_is_seen_as_another_chip() {
         let (folder, ended) = with_fault(preset, Fault::StuckElement { actuator, code: 0 }, 250).await;
         assert!(matches!(ended, CharacteriseError::ChipChanged { .. }), "{preset}: {ended}");
         assert_eq!(kept(&folder).1, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_chip_whose_oscillator_walks_is_never_taken_for_another() {
+    for seed in 1..=20 {
+        let Some(Spec::Coherent(mut spec)) = Spec::preset(COHERENT) else { panic!("coherent") };
+        // A turn in about a hundred readings.
+        spec.physics.lo_phase = 0.6;
+        let shifters = 2 * spec.modes * spec.modes + spec.modes;
+        let inputs = InputBatch(Array2::zeros((1, spec.modes)));
+        let mut backend = Spec::Coherent(spec).connect(seed, Script::default());
+        let mut journal = Journal::in_memory(backend.descriptor().clone());
+        let mut silent = Silent;
+        let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
+        for look in 0..200 {
+            let question = Question {
+                name: format!("look-{look}"),
+                frames: vec![ActuatorFrame::zeros(shifters)],
+                inputs: vec![inputs.clone()],
+                repeats: 1,
+            };
+            bench.ask(question).await.unwrap();
+        }
     }
 }

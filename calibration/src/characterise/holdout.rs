@@ -27,7 +27,7 @@ pub struct HoldOutPlan {
 
 impl Default for HoldOutPlan {
     fn default() -> Self {
-        Self { matrices: 4, repeats: 128, seed: 1001 }
+        Self { matrices: 6, repeats: 128, seed: 1001 }
     }
 }
 

@@ -20,6 +20,9 @@ const LIGHT: f64 = 0.1;
 const DARK: f64 = 0.3;
 /// Change of one output, in units of the rms of all, beyond which the chip is another.
 const CHANGE: f64 = 0.08;
+/// The same of a modulus, beside it, as a fraction of the converter's full scale: while the oscillator's phase walks, offsets and
+/// hybrids out of balance change the modulus of a field that stands still.
+const WALK: f64 = 0.02;
 /// Change of temperature beyond which phases are others, in kelvin.
 const KELVIN: f64 = 0.5;
 /// Seed of the setting's codes.
@@ -32,6 +35,8 @@ pub(super) struct Watch {
     pub(super) inputs: InputBatch,
     detection: Detection,
     outputs: usize,
+    /// Counts that a level may change besides.
+    walk: f64,
     first: Option<First>,
 }
 
@@ -69,6 +74,10 @@ impl Watch {
             inputs: InputBatch(inputs),
             detection: descriptor.detection,
             outputs: descriptor.outputs,
+            walk: match descriptor.detection {
+                Detection::Iq => WALK * f64::from(1u32 << (descriptor.bits.output - 1)),
+                Detection::Intensity | Detection::Balanced | Detection::Homodyne => 0.0,
+            },
             first: None,
         }
     }
@@ -103,10 +112,11 @@ impl Watch {
             .zip(&levels)
             .fold((0.0, 0.0), |sum, (first, now)| (sum.0 + first * now, sum.1 + first * first));
         let factor = if norm > 0.0 { along / norm } else { 1.0 };
-        let changed = |output: &usize| (levels[*output] - first[*output]).abs() > CHANGE * rms;
+        let most = CHANGE * rms + self.walk;
+        let changed = |output: &usize| (levels[*output] - first[*output]).abs() > most;
         let dark = |output: &usize| levels[*output].abs() < DARK * first[*output].abs();
         let outputs: Vec<usize> = (0..self.outputs).filter(changed).collect();
-        let follow = |output: &&usize| (levels[**output] - factor * first[**output]).abs() <= CHANGE * rms;
+        let follow = |output: &&usize| (levels[**output] - factor * first[**output]).abs() <= most;
         let followers = outputs.iter().filter(follow).count();
         match outputs.first() {
             Some(_) if (factor - 1.0).abs() > LIGHT && 2 * followers > outputs.len() && outputs.len() > 1 => {
