@@ -6,7 +6,7 @@ use alora_calibration::{
     characterise::{Bench, CharacterisationPlan, CharacteriseError, Journal, Question, Source, characterise},
 };
 use alora_drivers::{
-    ActuatorFrame, InputBatch, PhotonicBackend,
+    ActuatorFrame, InputBatch,
     mock::{Fault, Script, ScriptedFault, Spec},
 };
 use ndarray::Array2;
