@@ -6,12 +6,14 @@
 mod calibration;
 pub mod characterise;
 mod coherent;
+pub mod drift;
 mod encoding;
 mod error_model;
 mod fit;
 mod incoherent;
 mod measure;
 pub mod mesh;
+pub mod monitor;
 mod npz;
 mod observer;
 mod pairs;

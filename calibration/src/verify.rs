@@ -11,7 +11,7 @@
 //! spread of `b` from one writing to the next beyond that noise. A loop of constant damping `η` has `η / (2 − η)` in place of `1 / K`
 //! (`σ² = σ²_codes + η s²_n / (2 − η)`).
 
-use alora_drivers::Readout;
+use alora_drivers::{InputBatch, Readout};
 use ndarray::{Array2, Array3, ArrayView3, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -114,7 +114,7 @@ pub async fn read(
 }
 
 /// Input vectors of one reading, `repeats` orthogonal sets one after the other.
-struct Probes {
+pub(crate) struct Probes {
     repeats: usize,
     vectors: Array2<f64>,
     inputs: EncodedInputs,
@@ -124,13 +124,23 @@ struct Probes {
 const REACH: f64 = 0.9;
 
 impl Probes {
-    fn new(encoding: &dyn Encoding, encoded: &Encoded, repeats: usize, seed: u64) -> Self {
+    pub(crate) fn new(encoding: &dyn Encoding, encoded: &Encoded, repeats: usize, seed: u64) -> Self {
         let cols = encoded.expected.ncols();
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let mut vectors = Array2::zeros((repeats * cols, cols));
         for mut set in vectors.axis_chunks_iter_mut(Axis(0), cols) {
             set.assign(&orthogonal(cols, rng));
         }
+        Self::of(encoding, encoded, repeats, vectors)
+    }
+
+    /// `repeats` sets of vectors, one below the other.
+    pub(crate) fn of(
+        encoding: &dyn Encoding,
+        encoded: &Encoded,
+        repeats: usize,
+        vectors: Array2<f64>,
+    ) -> Self {
         let mut inputs = encoding.encode_inputs(vectors.view());
         // Each vector is as strong as the outputs that are expected of it allow.
         if let Some(most) = encoding.largest_output(encoded.output_scale) {
@@ -144,10 +154,25 @@ impl Probes {
         Self { repeats, vectors, inputs }
     }
 
-    fn decode(&self, encoding: &dyn Encoding, encoded: &Encoded, readout: &Readout) -> Reading {
+    /// What is sent.
+    pub(crate) fn batch(&self) -> &InputBatch {
+        &self.inputs.batch
+    }
+
+    /// Outputs, `[repeats · vectors, rows]`.
+    pub(crate) fn outputs(
+        &self,
+        encoding: &dyn Encoding,
+        encoded: &Encoded,
+        readout: &Readout,
+    ) -> Array2<f64> {
         let outputs = encoding.decode(readout, &self.inputs, encoded.output_scale);
+        outputs.index_axis(Axis(0), 0).to_owned()
+    }
+
+    pub(crate) fn decode(&self, encoding: &dyn Encoding, encoded: &Encoded, readout: &Readout) -> Reading {
+        let outputs = self.outputs(encoding, encoded, readout);
         let (rows, cols) = encoded.expected.dim();
-        let outputs = outputs.index_axis(Axis(0), 0).to_owned();
         let mut values = Array3::zeros((self.repeats, rows, cols));
         for (repeat, mut matrix) in values.outer_iter_mut().enumerate() {
             let range = ndarray::s![repeat * cols..(repeat + 1) * cols, ..];

@@ -1,5 +1,7 @@
 //! The one trait between alora and a photonic processor.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -20,11 +22,12 @@ use crate::{
 /// * **Refusal.** A frame of the wrong length, a code above its limit, an input vector of the wrong width, an input
 ///   code out of range, or 0 repeats is refused whole, before anything is sent: nothing is applied, nothing is
 ///   clipped, and the processor is as it was.
-/// * **Cancel safety.** `descriptor` and `read_back` are cancel-safe. Dropping the future of `apply` or `park` leaves
+/// * **Cancel safety.** `descriptor`, `read_back` and `wait` are cancel-safe. Dropping the future of `apply` or `park` leaves
 ///   the outputs unknown until the next `apply` or `park`; dropping that of `execute` loses its counts only.
 /// * **State after an error.** After a refusal: unchanged. After any other error: unknown until the next successful
 ///   `apply` or `park`; until then `execute` answers `OutputsUnknown`.
 /// * **Repeats** are kept apart, never averaged; `saturated` marks each count taken at a limit.
+/// * **Wait** returns when `duration` has passed on the processor's clock, and only waits: it leaves the codes alone.
 /// * **Park** zeroes every actuator; it is idempotent and allowed in every state.
 #[async_trait]
 pub trait PhotonicBackend: Send {
@@ -50,6 +53,13 @@ pub trait PhotonicBackend: Send {
     /// # Errors
     /// Refuses a wrong width, a code out of range and 0 repeats before anything is sent.
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError>;
+
+    /// Lets `duration` pass with the codes held; links that need it are kept alive. A mock's clock is moved on, which takes
+    /// no time. Cancel-safe.
+    ///
+    /// # Errors
+    /// Only link errors.
+    async fn wait(&mut self, duration: Duration) -> Result<(), BackendError>;
 
     /// Zeroes every actuator and returns once the outputs have settled. Idempotent; allowed in every state.
     ///

@@ -50,6 +50,8 @@ pub enum Clause {
     Repeats,
     /// `execute` leaves the actuators alone.
     ExecuteKeepsCodes,
+    /// `wait` lets the time pass that was asked for, and leaves the actuators alone.
+    Wait,
     /// `park` zeroes every actuator and is idempotent.
     Park,
     /// A dropped future leaves what the trait says it leaves.
@@ -78,6 +80,9 @@ impl Clause {
             Self::Readout => "a readout is [repeats, frames, channels] with a time that never goes back",
             Self::Repeats => "each repeat is kept apart, never averaged",
             Self::ExecuteKeepsCodes => "`execute` leaves the actuators as they were",
+            Self::Wait => {
+                "`wait` lets the time pass that was asked for and leaves the actuators as they were"
+            }
             Self::Park => "`park` zeroes every actuator, is idempotent and allowed in every state",
             Self::CancelSafety => {
                 "a dropped future leaves the processor usable after the next `apply` or `park`"
@@ -133,6 +138,7 @@ pub async fn check(mut connect: impl AsyncFnMut() -> Box<dyn PhotonicBackend>) -
     clause!(Readout, execute::readout);
     clause!(Repeats, execute::repeats);
     clause!(ExecuteKeepsCodes, execute::keeps_codes);
+    clause!(Wait, execute::wait);
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 

@@ -18,6 +18,8 @@ pub enum Operation {
     ReadBack,
     /// Sending input vectors and reading detectors.
     Execute,
+    /// Waiting with the codes held.
+    Wait,
     /// Going to the safe state.
     Park,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Operation {
             Self::Apply => "apply",
             Self::ReadBack => "read-back",
             Self::Execute => "execute",
+            Self::Wait => "wait",
             Self::Park => "park",
         })
     }

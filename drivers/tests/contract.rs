@@ -30,6 +30,8 @@ enum Fault {
     ClaimsVerified,
     LosesALimit,
     ClockGoesBack,
+    WaitMovesAnActuator,
+    DoesNotWait,
     ForgetsWhoFailed,
     DropsAllAfterACancelledExecute,
 }
@@ -163,6 +165,19 @@ impl PhotonicBackend for Broken {
         Ok(readout)
     }
 
+    async fn wait(&mut self, duration: std::time::Duration) -> Result<(), BackendError> {
+        if self.fault == Fault::DoesNotWait {
+            return Ok(());
+        }
+        self.inner.wait(duration).await?;
+        if self.fault == Fault::WaitMovesAnActuator {
+            let mut codes = self.inner.read_back().await?;
+            codes.0[1] ^= 1;
+            let _ = self.inner.apply(&codes).await?;
+        }
+        Ok(())
+    }
+
     async fn park(&mut self) -> Result<(), BackendError> {
         if self.fault == Fault::SecondParkFails && self.parked {
             let (processor, operation) = (self.descriptor.id.clone(), Operation::Park);
@@ -198,6 +213,8 @@ async fn each_broken_backend_is_caught_by_the_clause_that_it_breaks() {
         (Fault::ClaimsVerified, Clause::Apply),
         (Fault::LosesALimit, Clause::Descriptor),
         (Fault::ClockGoesBack, Clause::Readout),
+        (Fault::WaitMovesAnActuator, Clause::Wait),
+        (Fault::DoesNotWait, Clause::Wait),
         (Fault::ForgetsWhoFailed, Clause::FrameLength),
         (Fault::DropsAllAfterACancelledExecute, Clause::CancelSafety),
     ] {

@@ -32,6 +32,9 @@ impl Question {
     }
 }
 
+/// Longest wait without asking whether the operator wants to stop.
+const ATTENTION: Duration = Duration::from_millis(200);
+
 /// Who answers: a connected processor, or nobody (a journal alone is replayed).
 pub enum Source<'a> {
     /// A connected processor.
@@ -49,6 +52,8 @@ pub struct Bench<'a> {
     asked: HashSet<String>,
     watch: Watch,
     watching: bool,
+    /// Setting that the chip holds, where this bench has written it.
+    held: Option<ActuatorFrame>,
     vectors: u64,
     first: Option<Duration>,
     last: Duration,
@@ -73,6 +78,7 @@ impl<'a> Bench<'a> {
         Ok(Self {
             watch,
             watching: false,
+            held: None,
             source,
             journal,
             observer,
@@ -123,14 +129,43 @@ impl<'a> Bench<'a> {
         self.answer(&question).await
     }
 
-    async fn answer(&mut self, question: &Question) -> Result<Vec<Readout>, CharacteriseError> {
-        if !self.asked.insert(question.name.clone()) {
-            return Err(CharacteriseError::AskedTwice { question: question.name.clone() });
+    /// As [`Bench::ask`] for points of one setting, which is written once, at the most, and held; `pauses[point]` passes before
+    /// each point. The chip is not looked at after, which would take the setting from it.
+    ///
+    /// # Errors
+    /// As for [`Bench::ask`].
+    pub async fn observe(
+        &mut self,
+        question: Question,
+        pauses: &[Duration],
+    ) -> Result<Vec<Readout>, CharacteriseError> {
+        self.asked_once(&question)?;
+        let mut entry = self.journal.entry(&question)?;
+        let known = entry.readings.len();
+        if known < question.frames.len() {
+            let outcome = self.measure(&question, &mut entry, pauses).await;
+            if entry.readings.len() > known {
+                self.journal.write(&question, &entry)?;
+            }
+            outcome?;
         }
+        entry.readings.iter().for_each(|readout| self.count(readout));
+        Ok(entry.readings)
+    }
+
+    fn asked_once(&mut self, question: &Question) -> Result<(), CharacteriseError> {
+        if self.asked.insert(question.name.clone()) {
+            return Ok(());
+        }
+        Err(CharacteriseError::AskedTwice { question: question.name.clone() })
+    }
+
+    async fn answer(&mut self, question: &Question) -> Result<Vec<Readout>, CharacteriseError> {
+        self.asked_once(question)?;
         let mut entry = self.journal.entry(question)?;
         let known = entry.readings.len();
         if known < question.frames.len() {
-            let outcome = self.measure(question, &mut entry).await;
+            let outcome = self.measure(question, &mut entry, &[]).await;
             let changed = match outcome {
                 Ok(()) => self.look_again(question).await,
                 Err(_) => Ok(()),
@@ -154,6 +189,7 @@ impl<'a> Bench<'a> {
     /// Whether the chip still is as it was at the beginning.
     async fn look_again(&mut self, question: &Question) -> Result<(), CharacteriseError> {
         let Source::Live(backend) = &mut self.source else { return Ok(()) };
+        self.held = None;
         let failed = |source: BackendError| CharacteriseError::Backend {
             question: question.name.clone(),
             point: question.frames.len(),
@@ -165,7 +201,13 @@ impl<'a> Bench<'a> {
         self.watch.check(&question.name, &readout)
     }
 
-    async fn measure(&mut self, question: &Question, entry: &mut Entry) -> Result<(), CharacteriseError> {
+    /// A setting that is held is not written anew where points are observed over time, i.e. where there are `pauses`.
+    async fn measure(
+        &mut self,
+        question: &Question,
+        entry: &mut Entry,
+        pauses: &[Duration],
+    ) -> Result<(), CharacteriseError> {
         let Source::Live(backend) = &mut self.source else {
             return Err(CharacteriseError::NotMeasured { question: question.name.clone() });
         };
@@ -176,10 +218,24 @@ impl<'a> Bench<'a> {
             source,
         };
         for point in entry.readings.len()..question.frames.len() {
-            if self.observer.interrupted() {
-                return Err(CharacteriseError::Interrupted { question: question.name.clone(), point });
+            let mut left = pauses.get(point).copied().unwrap_or_default();
+            loop {
+                if self.observer.interrupted() {
+                    return Err(CharacteriseError::Interrupted { question: question.name.clone(), point });
+                }
+                if left.is_zero() {
+                    break;
+                }
+                let now = left.min(ATTENTION);
+                backend.wait(now).await.map_err(|error| failed(point, error))?;
+                left -= now;
             }
-            let _ = backend.apply(&question.frames[point]).await.map_err(|error| failed(point, error))?;
+            let frame = &question.frames[point];
+            if pauses.is_empty() || self.held.as_ref() != Some(frame) {
+                self.held = None;
+                let _ = backend.apply(frame).await.map_err(|error| failed(point, error))?;
+                self.held = Some(frame.clone());
+            }
             let readout = backend
                 .execute(question.inputs_of(point), question.repeats)
                 .await

@@ -1,5 +1,7 @@
 //! Clauses on sending inputs and reading detectors.
 
+use std::time::Duration;
+
 use ndarray::{Array2, Axis};
 
 use super::{Checked, accepted, batch, expect, frame, refused, reports};
@@ -92,6 +94,20 @@ pub(super) async fn keeps_codes(backend: &mut dyn PhotonicBackend) -> Checked {
     let _ = accepted(backend.apply(&sound).await, "apply")?;
     accepted(backend.execute(&batch(&descriptor, 4), 2).await, "execute")?;
     reports(backend, &sound, "execute").await
+}
+
+pub(super) async fn wait(backend: &mut dyn PhotonicBackend) -> Checked {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let descriptor = backend.descriptor().clone();
+    let sound = frame(&descriptor, 1);
+    let _ = accepted(backend.apply(&sound).await, "apply")?;
+    let before = accepted(backend.execute(&batch(&descriptor, 1), 1).await, "execute")?.taken_at;
+    accepted(backend.wait(PAUSE).await, "wait")?;
+    reports(backend, &sound, "wait").await?;
+    let after = accepted(backend.execute(&batch(&descriptor, 1), 1).await, "execute")?.taken_at;
+    expect(after.0.saturating_sub(before.0) >= PAUSE, || {
+        format!("a reading {:?} after the one before a wait of {PAUSE:?}", after.0.saturating_sub(before.0))
+    })
 }
 
 /// Checks that a batch is refused as `kind`, and that actuators and the next execution are as they were.

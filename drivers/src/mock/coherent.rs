@@ -319,6 +319,11 @@ impl PhotonicBackend for CoherentMock {
         Ok(readout)
     }
 
+    async fn wait(&mut self, duration: Duration) -> Result<(), BackendError> {
+        self.clock += duration;
+        Ok(())
+    }
+
     async fn park(&mut self) -> Result<(), BackendError> {
         self.write(ActuatorFrame::zeros(self.descriptor.limits.len()));
         Ok(())

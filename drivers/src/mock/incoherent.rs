@@ -270,6 +270,11 @@ impl PhotonicBackend for IncoherentMock {
         self.execute_now(inputs, repeats)
     }
 
+    async fn wait(&mut self, duration: Duration) -> Result<(), BackendError> {
+        self.clock += duration;
+        Ok(())
+    }
+
     async fn park(&mut self) -> Result<(), BackendError> {
         self.codes.0.fill(0);
         self.landing.fill(0.0);
