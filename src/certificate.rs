@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use alora_calibration::{
     Calibration, FitReport, Learned, Provenance,
     characterise::HoldOut,
+    drift::DriftRecord,
     statistics::{
         bootstrap::{BootstrapSigma, Resampling, bootstrap_sigma, by_programming},
         spatial::{Moran, Neighbourhood, grid, moran},
@@ -17,7 +18,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use html::page;
+pub use html::{page, validity};
 
 use crate::{config::CertificateLimits, examine::Examination};
 
@@ -75,6 +76,9 @@ pub struct Certificate {
     /// Does the residual hang together on the chip? (Moran's I of the mean residual of each cell, nearest neighbours.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spatial: Option<Moran>,
+    /// Drift of one matrix held; absent where it was not observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftRecord>,
     /// Elements that do not work as the others, in frame order.
     pub defects: Vec<usize>,
     /// What was not measured.
@@ -96,6 +100,8 @@ pub struct Evidence<'a> {
     pub calibration: &'a Calibration,
     /// Hold-out matrices with their readings.
     pub holdout: &'a HoldOut,
+    /// Drift.
+    pub drift: Option<DriftRecord>,
     /// Their statistics.
     pub open_loop: FitReport,
     /// Statistics after program-and-verify.
@@ -150,7 +156,8 @@ impl Certificate {
             model_residual: model_residual(&calibration.learned),
             spatial: mean.and_then(|mean| spatial(&mean)),
             defects: defects(&calibration.learned),
-            not_measured: not_measured(),
+            not_measured: not_measured(evidence.drift.as_ref()),
+            drift: evidence.drift,
             open_loop: evidence.open_loop,
             verified: evidence.verified,
             examination: evidence.examination,
@@ -188,12 +195,16 @@ fn defects(learned: &Learned) -> Vec<usize> {
     }
 }
 
-fn not_measured() -> Vec<String> {
-    [
-        "drift over hours: no time is given until σ leaves its limit",
-        "wavelength and laser power: the processor's driver reports neither",
-        "weights beyond the hold-out matrices' distribution (uniform, the largest magnitude 1)",
+fn not_measured(drift: Option<&DriftRecord>) -> Vec<String> {
+    let drift = match drift {
+        None => "drift: no time is given until σ leaves its limit".to_owned(),
+        Some(record) => {
+            format!("drift beyond {:.0} s: what is said of later times is extrapolated", record.duration_s)
+        }
+    };
+    vec![
+        drift,
+        "wavelength and laser power: the processor's driver reports neither".to_owned(),
+        "weights beyond the hold-out matrices' distribution (uniform, the largest magnitude 1)".to_owned(),
     ]
-    .map(str::to_owned)
-    .to_vec()
 }

@@ -12,7 +12,7 @@ pub use sections::{
     EvaluationSection, FigureSection, MeasurementSection, ModelSection, ProcessorSection,
 };
 
-use alora_calibration::CalibrationPlan;
+use alora_calibration::{CalibrationPlan, monitor::MonitorPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,6 +32,8 @@ pub struct Config {
     pub calibration: CalibrationPlan,
     /// Characterisation of a chip about which nothing is known.
     pub characterize: CharacterizeSection,
+    /// How `alora watch` watches a calibrated processor.
+    pub watch: MonitorPlan,
     /// Random-matrix measurement of the weight error.
     pub measurement: MeasurementSection,
     /// Which law of δW the measurement is condensed to.

@@ -35,8 +35,8 @@ pub enum Error {
     Finetune(FinetuneError),
     #[error("calibration failed")]
     Calibrate(#[source] CalibrateError),
-    #[error("characterisation failed")]
-    Characterise(#[source] CharacteriseError),
+    #[error(transparent)]
+    Characterise(#[from] CharacteriseError),
     #[error("measurement failed")]
     Measure(#[source] MeasureError),
     #[error(transparent)]
@@ -92,15 +92,6 @@ impl From<CalibrateError> for Error {
     }
 }
 
-impl From<CharacteriseError> for Error {
-    fn from(error: CharacteriseError) -> Self {
-        match error {
-            CharacteriseError::Interrupted { .. } => Self::Interrupted,
-            other => Self::Characterise(other),
-        }
-    }
-}
-
 impl From<MeasureError> for Error {
     fn from(error: MeasureError) -> Self {
         match error {
@@ -138,15 +129,16 @@ impl Error {
         if matches!(self, Self::OutOfSpec(_)) {
             return ExitCode::OutOfSpec;
         }
+        // Transparent: its causes are the error's own.
+        if let Self::Characterise(error) = self
+            && let Some(code) = characterisation_class(error)
+        {
+            return code;
+        }
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = source {
             if let Some(kind) = error.downcast_ref::<BackendErrorKind>() {
                 return backend_class(kind);
-            }
-            if let Some(error) = error.downcast_ref::<CharacteriseError>()
-                && let Some(code) = characterisation_class(error)
-            {
-                return code;
             }
             match error.downcast_ref::<CalibrateError>() {
                 None | Some(CalibrateError::Backend(_)) => {}
@@ -173,6 +165,7 @@ fn characterisation_class(error: &CharacteriseError) -> Option<ExitCode> {
         | E::DarkInput { .. }
         | E::InputCurve { .. }
         | E::NoSoundElement { .. } => Some(ExitCode::DeviceFault),
+        E::Interrupted { .. } => Some(ExitCode::Interrupted),
         _ => None,
     }
 }

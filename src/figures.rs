@@ -18,6 +18,7 @@ mod panels;
 mod scatter;
 mod style;
 mod text;
+mod watch;
 mod wording;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ pub use histogram::{NormalCurve, ResidualHistogram, draw_residual_histogram};
 pub use panels::{Panel, Panels, draw_panels};
 pub use scatter::{TargetAgainstMeasured, draw_target_against_measured};
 pub use style::{Hue, LineStyle, Marker, SeriesStyle};
+pub use watch::{SigmaOverTime, WatchPoint, draw_sigma_over_time};
 
 /// What a figure was measured on; its title.
 #[derive(Clone, Debug, PartialEq, Eq)]

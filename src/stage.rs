@@ -11,6 +11,7 @@ mod run;
 mod sweep;
 mod task;
 mod train;
+mod watch;
 
 pub use characterize::{ChipReport, DefectReport, Readings, characterize};
 pub use curve::accuracy_figure;
@@ -27,6 +28,7 @@ pub use task::{
     Base, Task, Untrained, architecture, load_data, perceptron_on, perceptron_pipeline, planned_architecture,
 };
 pub use train::{Trained, adapt, assumed_error, chip_model, evaluate_trained, tile_of, train};
+pub use watch::{Ended, WatchReport, read_matrix, watch};
 
 use alora_calibration::Observer;
 

@@ -179,6 +179,21 @@ impl Calibration {
         }
     }
 
+    /// The same with all outputs brighter by the factor `gain` > 0: the laser's power or a fibre's coupling has changed, the weights
+    /// have not.
+    #[must_use]
+    pub fn with_light(mut self, gain: f64) -> Self {
+        match &mut self.learned {
+            Learned::Incoherent(learned) => learned.row_gain.iter_mut().for_each(|row| *row *= gain),
+            Learned::Coherent(learned) => learned.output_gain.iter_mut().for_each(|output| *output *= gain),
+            Learned::CharacterisedCoherent(learned) => {
+                learned.log_output.value.iter_mut().for_each(|output| *output += gain.ln());
+            }
+            Learned::CharacterisedIncoherent(learned) => learned.counts_per_unit *= gain,
+        }
+        self
+    }
+
     /// Reads a calibration from TOML.
     ///
     /// # Errors

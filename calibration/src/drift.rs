@@ -12,7 +12,7 @@ use crate::{
     encoding::Encoding,
     measure::MeasurementPlan,
     observer::Event,
-    statistics::drift::{DriftLaw, Validity, outlook, structure_function},
+    statistics::drift::{DriftLaw, outlook, structure_function},
     verify::{Probes, reachable},
 };
 
@@ -76,9 +76,22 @@ pub struct DriftRecord {
     pub sigma: f64,
     /// σ that may not be exceeded.
     pub budget: f64,
-    /// Time after programming at which σ exceeds the budget, seconds. Its interval takes weights to drift independently; where
-    /// `independent` is below 8 it is left open.
-    pub validity: Validity,
+    /// For how long σ stays within the budget.
+    pub validity: ValidFor,
+}
+
+/// Time after programming at which σ exceeds its budget, seconds; infinite where nothing that was seen leads there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidFor {
+    /// Estimate.
+    pub seconds: f64,
+    /// Its 95 % interval, which takes weights to drift independently: absent where they do not
+    /// (`DriftRecord::independent` below 8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ci95: Option<[f64; 2]>,
+    /// The estimate lies beyond the lags that were measured.
+    pub extrapolated: bool,
 }
 
 /// Resamples of the interval of the validity.
@@ -147,10 +160,13 @@ pub async fn observe_drift(
     let rng = &mut ChaCha8Rng::seed_from_u64(plan.seed);
     let Some(outlook) = outlook(&function, Some(variance), RESAMPLES, rng) else { return Ok(None) };
     let independent = independent(&series, variance);
-    let mut validity = outlook.time_until(sigma, budget);
-    if independent.is_some_and(|count| count < INDEPENDENT) {
-        validity.ci95 = [None, None];
-    }
+    let until = outlook.time_until(sigma, budget);
+    let together = independent.is_some_and(|count| count < INDEPENDENT);
+    let validity = ValidFor {
+        seconds: until.time.unwrap_or(f64::INFINITY),
+        ci95: (!together).then(|| until.ci95.map(|end| end.unwrap_or(f64::INFINITY))),
+        extrapolated: until.extrapolated,
+    };
     let lags = function
         .without_noise(variance)
         .into_iter()

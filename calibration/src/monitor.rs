@@ -38,13 +38,13 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MonitorPlan {
-    /// Seconds from one check to the next, above 0, to 10⁶.
+    /// Seconds from one check to the next, 10⁻³ to 10⁶.
     pub every_s: f64,
     /// Vectors of a check, 1 to 4096; no more are sent than there are inputs.
     pub vectors: usize,
     /// Repeats of each, 2 to 10 000; 0: as many as bring the read-out noise of a weight to a twentieth of the budget.
     pub repeats: usize,
-    /// Largest σ of the programming error, of max|target|, above 0, to 1.
+    /// Largest σ of the programming error, of max|target|, 10⁻⁶ to 1.
     pub budget: f64,
     /// Seed of the matrix and of the vectors.
     pub seed: u64,

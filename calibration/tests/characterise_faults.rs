@@ -1,8 +1,10 @@
 //! Things that go wrong at 3 a.m.: what was measured is kept, and the sentence says what and where.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use std::sync::atomic::Ordering;
+
 use alora_calibration::{
-    Provenance, Silent,
+    Event, Observer, Provenance, Silent,
     characterise::{Bench, CharacterisationPlan, CharacteriseError, Journal, Question, Source, characterise},
 };
 use alora_drivers::{
@@ -48,6 +50,83 @@ fn kept(folder: &tempfile::TempDir) -> (usize, usize) {
         .collect();
     let suspect = names.iter().filter(|name| name.ends_with(".suspect.npz")).count();
     (names.len() - suspect, suspect)
+}
+
+/// An operator who presses Ctrl-C while point `points` is measured.
+struct Impatient {
+    points: std::sync::atomic::AtomicUsize,
+}
+
+impl Observer for Impatient {
+    fn on(&mut self, _: Event) {}
+
+    fn interrupted(&self) -> bool {
+        let earlier = |left: usize| left.checked_sub(1);
+        self.points.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier).is_err()
+    }
+}
+
+#[tokio::test]
+async fn an_operator_who_stops_at_any_stage_goes_on_later_without_measuring_anything_twice() {
+    for (preset, stops) in [(COHERENT, [3, 60, 200, 420]), (INCOHERENT, [3, 60, 300, 450])] {
+        let mut spec = Spec::preset(preset).unwrap();
+        match &mut spec {
+            Spec::Coherent(spec) => {
+                (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
+            }
+            Spec::Incoherent(spec) => {
+                (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
+            }
+        }
+        let sheet = spec.data_sheet();
+        let plan = CharacterisationPlan::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut backend = spec.connect(5, Script::default());
+        let descriptor = backend.descriptor().clone();
+        let provenance = Provenance::of(&descriptor, "2025-01-01T00:00:00Z".to_owned(), 1);
+        drop(Journal::create(folder.path(), descriptor).unwrap());
+        let mut questions = Vec::new();
+        for stop in stops {
+            let mut journal = Journal::open(folder.path()).unwrap();
+            let mut impatient = Impatient { points: stop.into() };
+            let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut impatient).unwrap();
+            let ended = characterise(&mut bench, &sheet, &plan, provenance.clone()).await.err();
+            let Some(CharacteriseError::Interrupted { question, .. }) = &ended else {
+                panic!("{preset} at {stop}: {ended:?}")
+            };
+            assert!(ended.as_ref().unwrap().to_string().contains("--resume"));
+            questions.push(question.clone());
+            backend.park().await.unwrap();
+        }
+        questions.dedup();
+        assert_eq!(questions.len(), stops.len(), "a stage each: {questions:?}");
+
+        let before = files(folder.path());
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut silent = Silent;
+        let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
+        let learned = characterise(&mut bench, &sheet, &plan, provenance.clone()).await.unwrap();
+        let after = files(folder.path());
+        let last = format!("{}.npz", questions[stops.len() - 1]);
+        for (name, bytes) in &before {
+            assert!(after.get(name) == Some(bytes) || *name == last, "{preset}: {name} was measured again");
+        }
+
+        // Where there were no interruptions the readings are others, but the readings alone decide what is learned.
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut bench = Bench::new(Source::Replay, &mut journal, &mut silent).unwrap();
+        assert!(characterise(&mut bench, &sheet, &plan, provenance).await.unwrap() == learned);
+    }
+}
+
+fn files(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    std::fs::read_dir(folder.join("raw"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap())
+        })
+        .collect()
 }
 
 const COHERENT: &str = "factory-fresh-coherent-4x4";

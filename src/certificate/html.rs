@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use alora_calibration::drift::{DriftRecord, ValidFor};
+
 use super::Certificate;
 
 /// Escapes text for HTML.
@@ -149,6 +151,23 @@ fn details(html: &mut String, certificate: &Certificate) {
             );
         }
     }
+    if let Some(drift) = &certificate.drift {
+        let last = drift.lags.last();
+        row(
+            "drift",
+            format!(
+                "{} of a weight in {:.0} s (rms, read-out noise of {} taken off), {:.3} to {:.3} °C, common gain {:.4} to {:.4}",
+                last.map_or_else(|| "–".to_owned(), |point| percent(point.change)),
+                last.map_or(0.0, |point| point.lag_s),
+                percent(drift.readout),
+                drift.celsius[0],
+                drift.celsius[1],
+                drift.gain[0],
+                drift.gain[1]
+            ),
+        );
+        row("valid until", validity(drift));
+    }
     if let Some(moran) = &certificate.spatial {
         row("spatial correlation (Moran's I)", format!("{:.3}, p = {:.2}", moran.i, moran.p_value));
     }
@@ -167,6 +186,32 @@ fn details(html: &mut String, certificate: &Certificate) {
         );
     }
     html.push_str("</table>");
+}
+
+/// Time until σ leaves its limit, in a sentence.
+#[must_use]
+pub fn validity(drift: &DriftRecord) -> String {
+    let limit = format!("σ of {} exceeds {}", percent(drift.sigma), percent(drift.budget));
+    let ValidFor { seconds, ci95, extrapolated } = drift.validity;
+    if seconds.is_infinite() {
+        return format!("nothing seen in {:.0} s makes that {limit}", drift.duration_s);
+    }
+    let interval = match ci95 {
+        Some([low, high]) => format!(", 95 % interval {} to {}", duration(low), duration(high)),
+        None => ", no interval: the weights drift together".to_owned(),
+    };
+    let beyond = if extrapolated { ", extrapolated" } else { "" };
+    format!("{} after programming {limit}{interval}{beyond}", duration(seconds))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s if s.is_infinite() => "never".to_owned(),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
 }
 
 fn list(html: &mut String, title: &str, lines: impl Iterator<Item = String>) {

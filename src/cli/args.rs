@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Calibrate(Stage),
     /// Learn everything about a chip of which nothing is known, judge it on hold-out matrices → calibration.toml, chip.toml, raw data.
     Characterize(Characterize),
+    /// Watch a calibrated processor: a cheap set of vectors again and again, and a word before σ leaves its budget → watch.csv, watch.toml.
+    Watch(Watch),
     /// Statistics, error model and figures of a record, or of your own target–measured pairs.
     Fit(Fit),
     /// Fine-tune the network against an error model → adapters and merged weights (safetensors).
@@ -73,6 +75,22 @@ pub(crate) struct Characterize {
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
+}
+
+/// `alora watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) stage: Stage,
+    /// What is known of the processor (calibration.toml of `alora calibrate` or `alora characterize`).
+    #[arg(long)]
+    pub(crate) calibration: PathBuf,
+    /// Matrix to watch (.npy, outputs × inputs, the largest magnitude 1) [default: a random one].
+    #[arg(long)]
+    pub(crate) matrix: Option<PathBuf>,
+    /// Seconds to watch; 0: until Ctrl-C or until a recalibration is due.
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
 }
 
 /// Keys in place of the configuration's.
@@ -191,6 +209,13 @@ pub(crate) struct Validate {
 }
 
 /// TOML holds integers up to 2⁶³ − 1, and the manifest keeps the seed.
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=1e9).contains(seconds))
+        .ok_or_else(|| "a time is a number of seconds from 0 to 1e9".to_owned())
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     text.parse::<u64>()
         .ok()

@@ -3,6 +3,7 @@
 mod characterize;
 mod show;
 mod sweep;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Run(stage) => run(&stage, observer).await,
         Command::Calibrate(stage) => calibrate(&stage, observer).await,
         Command::Characterize(arguments) => characterize::characterize(&arguments, observer).await,
+        Command::Watch(arguments) => watch::watch(&arguments, observer).await,
         Command::Fit(arguments) => match (&arguments.from, &arguments.file) {
             (Some(run), _) => characterize::again(run, &arguments.output, observer).await,
             (None, file) => fit(&arguments, file.as_deref().unwrap_or(Path::new("record.toml"))),

@@ -72,7 +72,7 @@ fn check_script(config: &Config) -> Result<(), OutOfRange> {
 }
 
 fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
-    let CharacterizeSection { coherent, incoherent, holdout, verify, limits } = config.characterize;
+    let CharacterizeSection { coherent, incoherent, holdout, verify, drift, limits } = config.characterize;
     if config.processor.actuator_bits != 0 {
         within("processor.actuator_bits", config.processor.actuator_bits, 2..=16)?;
     }
@@ -87,7 +87,17 @@ fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
     within("characterize.verify.turns", verify.turns, 1..=100)?;
     within("characterize.verify.repeats", verify.repeats, 2..=10_000)?;
     within("characterize.limits.open_loop", limits.open_loop, 0.0..=1.0)?;
-    within("characterize.limits.verified", limits.verified, 0.0..=1.0)
+    within("characterize.limits.verified", limits.verified, 0.0..=1.0)?;
+    within("characterize.drift.duration_s", drift.duration_s, 0.0..=1e6)?;
+    within("characterize.drift.points", drift.points, 8..=1000)?;
+    within("characterize.drift.repeats", drift.repeats, 2..=10_000)?;
+    let watch = config.watch;
+    within("watch.every_s", watch.every_s, 1e-3..=1e6)?;
+    within("watch.vectors", watch.vectors, 1..=4096)?;
+    if watch.repeats != 0 {
+        within("watch.repeats", watch.repeats, 2..=10_000)?;
+    }
+    within("watch.budget", watch.budget, 1e-6..=1.0)
 }
 
 /// The trainer knows its own ranges.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use alora_calibration::{
     CoherentPlan, IncoherentPlan, LawChoice, MeasurementPlan, Probe,
     characterise::{CharacterisationPlan, HoldOutPlan},
+    drift::DriftPlan,
     verify::VerifyPlan,
 };
 use alora_drivers::mock::{Script, Spec};
@@ -85,6 +86,8 @@ pub struct CharacterizeSection {
     pub holdout: HoldOutPlan,
     /// The closed loop on measured weights.
     pub verify: VerifyPlan,
+    /// How drift is observed.
+    pub drift: DriftPlan,
     /// What the certificate judges by.
     pub limits: CertificateLimits,
 }

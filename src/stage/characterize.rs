@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, io::Write as _, path::PathBuf, time::Instant};
 
 use alora_calibration::{
-    Calibration, Learned, Provenance, StoreError,
+    Calibration, Event, Learned, Provenance, StoreError,
     characterise::{Bench, HoldOut, Journal, Source, characterise, hold_out},
+    drift::{DriftRecord, observe_drift},
     fit,
 };
 use alora_drivers::{BackendErrorKind, DataSheet, PhotonicBackend, ProcessorId, ProcessorKind};
@@ -17,6 +18,9 @@ use crate::{
     error::Error,
     examine::{DefectCount, Examination, examine},
 };
+
+/// What the operator is told when something ended a command early.
+pub(super) const PARKED: &str = "the processor is parked: every actuator is at 0";
 
 /// Where readings come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,9 @@ pub struct ChipReport {
     /// Coverage by kind; simulated chips only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examination: Option<Examination>,
+    /// Drift of one matrix held; absent where it was not observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftRecord>,
     /// Defects.
     pub defects: DefectReport,
     /// Input vectors of the characterisation.
@@ -112,6 +119,9 @@ pub async fn characterize(context: &mut Context<'_>, readings: Readings) -> Resu
     };
     if !matches!(readings, Readings::Replay(_)) {
         park(&mut *backend, &outcome).await?;
+        if outcome.is_err() {
+            context.observer.on(Event::Note(PARKED.to_owned()));
+        }
     }
     let (calibration, report) = outcome?;
     calibration.write(&context.folder.file("calibration", "calibration.toml"))?;
@@ -135,6 +145,7 @@ fn certify(
     let certificate = Certificate::of(Evidence {
         calibration,
         holdout: &report.holdout,
+        drift: report.drift.clone(),
         open_loop,
         verified,
         limits: context.config.characterize.limits,
@@ -161,7 +172,10 @@ fn certify(
 }
 
 /// A failure to park is told only when nothing else failed before.
-async fn park<T>(backend: &mut dyn PhotonicBackend, outcome: &Result<T, Error>) -> Result<(), Error> {
+pub(super) async fn park<T>(
+    backend: &mut dyn PhotonicBackend,
+    outcome: &Result<T, Error>,
+) -> Result<(), Error> {
     match backend.park().await {
         Err(error) if outcome.is_ok() || !matches!(error.kind, BackendErrorKind::Disconnected) => {
             if outcome.is_ok() { Err(error.into()) } else { Ok(()) }
@@ -187,6 +201,8 @@ async fn learn<'b>(
     let encoding = calibration.encoding();
     let holdout = hold_out(&mut bench, &*encoding, &plan.holdout, &plan.verify).await?;
     let holdout_measurements = bench.vectors() - measurements;
+    let drift =
+        observe_drift(&mut bench, &*encoding, &plan.drift, holdout.verified, plan.limits.verified).await?;
     let descriptor = bench.descriptor().clone();
     let examination = simulated_truth(config, &calibration);
     let found = defects_found(&calibration);
@@ -214,6 +230,7 @@ async fn learn<'b>(
         coverage: examination.as_ref().map(|examination| examination.coverage),
         examination,
         holdout,
+        drift,
         defects,
         measurements,
         holdout_measurements,

@@ -10,6 +10,7 @@ use super::{
     folder_for, json, now,
 };
 use crate::{
+    certificate::validity,
     cli::table::{Sheet, line, percent},
     config::{self, Config},
     error::Error,
@@ -145,6 +146,9 @@ fn show(chips: &[Chip]) -> Result<(), Error> {
             .row("σ, open loop", sigma(report.holdout.open_loop))
             .row("σ, verified", sigma(report.holdout.verified))
             .row("floor predicted", sigma(report.holdout.predicted_floor));
+        if let Some(drift) = &report.drift {
+            sheet.row("valid until", validity(drift));
+        }
         if let Some(coverage) = report.coverage {
             sheet.row("true values within their 95 % intervals", percent(coverage, 1));
         }
