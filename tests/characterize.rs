@@ -118,3 +118,44 @@ fn a_laser_that_falls_is_a_device_fault_whose_readings_are_set_aside() {
     assert!(errors.contains("--resume"), "{errors}");
     assert!(folder.path().join("raw/dark.npz").exists());
 }
+
+#[test]
+fn ctrl_c_keeps_what_was_measured_parks_the_chip_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_alora"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["characterize", "configs/factory-fresh-coherent-8x8.toml", "--out"])
+        .arg(&run)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let measured = |least: usize| fs::read_dir(run.join("raw")).is_ok_and(|files| files.count() >= least);
+    while !measured(4) {
+        assert!(child.try_wait().unwrap().is_none(), "ended before anything was measured");
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{errors}");
+    for told in ["interrupted in `", "what was measured is kept", "--resume", "the processor is parked"] {
+        assert!(errors.contains(told), "{told}: {errors}");
+    }
+    let kept: Vec<_> = fs::read_dir(run.join("raw")).unwrap().map(|file| file.unwrap().path()).collect();
+    let bytes: Vec<_> = kept.iter().map(|path| fs::read(path).unwrap()).collect();
+    let last = errors.split("interrupted in `").nth(1).unwrap().split('`').next().unwrap().to_owned();
+
+    let output = alora()
+        .args(["characterize", "configs/factory-fresh-coherent-8x8.toml", "--json", "--resume"])
+        .arg(&run)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (path, bytes) in kept.iter().zip(&bytes) {
+        let begun = path.file_stem().unwrap().to_str().unwrap() == last;
+        assert!(begun || fs::read(path).unwrap() == *bytes, "{} was measured again", path.display());
+    }
+}
