@@ -17,6 +17,7 @@ mod observer;
 mod pairs;
 mod processor;
 mod provenance;
+pub mod readout;
 mod record;
 pub mod statistics;
 mod store;

@@ -1,8 +1,12 @@
 //! The photon-transfer curve: read-out variance against signal.
 
+mod quantisation;
+
 use serde::{Deserialize, Serialize};
 
 use super::linear::solve;
+
+pub use quantisation::{DITHER, Quantisation, quantisation};
 
 /// Repeated readings of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +31,23 @@ impl TransferPoint {
         let variance = readings.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / dof;
         Some(Self { mean, variance, dof })
     }
+}
+
+/// A point of which is known what light was detected and in what steps it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectedPoint {
+    /// Mean of the readings.
+    pub mean: f64,
+    /// Light behind it, in the unit of the mean: `|m|` where one detector sees all of it, more where a balanced pair
+    /// subtracts.
+    pub light: f64,
+    /// Step `Δ` of the converter, in that unit; 0 for none.
+    pub step: f64,
+    /// Sample variance of the readings, in that unit squared.
+    pub variance: f64,
+    /// Degrees of freedom of the variance.
+    pub dof: f64,
 }
 
 /// Variance of one reading of signal `m`: `a + b|m| + c m²`.
@@ -91,21 +112,45 @@ pub struct TransferCurve {
 /// is negative or not finite.
 #[must_use]
 pub fn transfer_curve(points: &[TransferPoint]) -> Option<TransferCurve> {
-    let sound =
-        |p: &TransferPoint| p.mean.is_finite() && p.variance.is_finite() && p.variance >= 0.0 && p.dof > 0.0;
+    let detected = |p: &TransferPoint| DetectedPoint {
+        mean: p.mean,
+        light: p.mean.abs(),
+        step: 0.0,
+        variance: p.variance,
+        dof: p.dof,
+    };
+    detected_curve(&points.iter().map(detected).collect::<Vec<_>>())
+}
+
+/// As [`transfer_curve`], by `a + b·light + c m² + Δ²/12`: the law found is without the converter's steps, whose variance
+/// (uniform rounding errors) is known beforehand, point by point.
+///
+/// `None` also where light and signal do not tell the terms apart.
+#[must_use]
+pub fn detected_curve(points: &[DetectedPoint]) -> Option<TransferCurve> {
+    let sound = |p: &DetectedPoint| {
+        let finite = [p.mean, p.light, p.step, p.variance].iter().all(|value| value.is_finite());
+        finite && p.light >= 0.0 && p.variance >= 0.0 && p.dof > 0.0
+    };
     if points.len() < 4 || !points.iter().all(sound) {
         return None;
     }
     let weight: f64 = points.iter().map(|p| p.dof).sum();
     let unit = points.iter().map(|p| p.dof * p.variance).sum::<f64>() / weight;
     let span = points.iter().map(|p| p.mean.abs()).fold(0.0, f64::max);
-    if unit == 0.0 || span == 0.0 || levels(points, span) < 3 {
+    let brightest = points.iter().map(|p| p.light).fold(0.0, f64::max);
+    if unit == 0.0 || span == 0.0 || brightest == 0.0 || levels(points, span) < 3 {
         return None;
     }
     // In units of the mean variance and the largest signal, so that the normal equations are well conditioned.
-    let scaled: Vec<TransferPoint> = points
+    let scaled: Vec<Scaled> = points
         .iter()
-        .map(|p| TransferPoint { mean: p.mean.abs() / span, variance: p.variance / unit, dof: p.dof })
+        .map(|p| Scaled {
+            terms: [1.0, p.light / brightest, (p.mean / span).powi(2)],
+            steps: p.step * p.step / 12.0 / unit,
+            variance: p.variance / unit,
+            dof: p.dof,
+        })
         .collect();
     let mut fit = [1.0, 0.0, 0.0];
     for _ in 0..100 {
@@ -123,7 +168,7 @@ pub fn transfer_curve(points: &[TransferPoint]) -> Option<TransferCurve> {
         one[k] = 1.0;
         solve(normal, one).map(|column| column[k].max(0.0).sqrt())
     };
-    let scales = [unit, unit / span, unit / (span * span)];
+    let scales = [unit, unit / brightest, unit / (span * span)];
     let [additive, shot, relative] = std::array::from_fn(|k| fit[k] * scales[k]);
     let law = NoiseLaw {
         additive,
@@ -133,32 +178,38 @@ pub fn transfer_curve(points: &[TransferPoint]) -> Option<TransferCurve> {
         shot_std_error: error(1)? * scales[1],
         relative_std_error: error(2)? * scales[2],
     };
-    let chi_square =
-        scaled.iter().map(|p| 0.5 * p.dof * (p.variance / variance(fit, p.mean) - 1.0).powi(2)).sum();
+    let chi_square = scaled.iter().map(|p| 0.5 * p.dof * (p.variance / p.expected(fit) - 1.0).powi(2)).sum();
     Some(TransferCurve { law, chi_square, points: points.len() })
 }
 
-/// Variance of a scaled point; not below a millionth of the mean, so that a point without noise does not take all weight.
-fn variance([a, b, c]: [f64; 3], m: f64) -> f64 {
-    (a + m * (b + m * c)).max(1e-6)
+/// A point in units of the mean variance, the largest signal and the brightest light.
+struct Scaled {
+    terms: [f64; 3],
+    steps: f64,
+    variance: f64,
+    dof: f64,
 }
 
-fn levels(points: &[TransferPoint], span: f64) -> usize {
+impl Scaled {
+    /// Variance by `fit`; not below a millionth of the mean, so that a point without noise does not take all weight.
+    fn expected(&self, fit: [f64; 3]) -> f64 {
+        (self.steps + (0..3).map(|k| fit[k] * self.terms[k]).sum::<f64>()).max(1e-6)
+    }
+}
+
+fn levels(points: &[DetectedPoint], span: f64) -> usize {
     let mut means: Vec<f64> = points.iter().map(|p| p.mean.abs()).collect();
     means.sort_unstable_by(f64::total_cmp);
     1 + means.windows(2).filter(|pair| pair[1] - pair[0] > 1e-9 * span).count()
 }
 
-fn normal_equations(points: &[TransferPoint], fit: [f64; 3]) -> ([[f64; 3]; 3], [f64; 3]) {
+fn normal_equations(points: &[Scaled], fit: [f64; 3]) -> ([[f64; 3]; 3], [f64; 3]) {
     let (mut normal, mut right) = ([[0.0; 3]; 3], [0.0; 3]);
     for p in points {
-        let basis = [1.0, p.mean, p.mean * p.mean];
-        let weight = 0.5 * p.dof / variance(fit, p.mean).powi(2);
+        let weight = 0.5 * p.dof / p.expected(fit).powi(2);
         for i in 0..3 {
-            right[i] += weight * basis[i] * p.variance;
-            for j in 0..3 {
-                normal[i][j] += weight * basis[i] * basis[j];
-            }
+            right[i] += weight * p.terms[i] * (p.variance - p.steps);
+            normal[i].iter_mut().zip(p.terms).for_each(|(sum, term)| *sum += weight * p.terms[i] * term);
         }
     }
     (normal, right)
@@ -169,7 +220,7 @@ fn non_negative(normal: &[[f64; 3]; 3], right: &[f64; 3]) -> Option<[f64; 3]> {
     let cost = |x: &[f64; 3]| -> f64 {
         (0..3).map(|i| x[i] * ((0..3).map(|j| normal[i][j] * x[j]).sum::<f64>() - 2.0 * right[i])).sum()
     };
-    (1..8_u8)
+    (0..8_u8)
         .filter_map(|free| {
             let (mut a, mut b) = (*normal, *right);
             for k in (0..3).filter(|k| free & (1 << k) == 0) {
@@ -180,43 +231,6 @@ fn non_negative(normal: &[[f64; 3]; 3], right: &[f64; 3]) -> Option<[f64; 3]> {
             solve(a, b).filter(|x| x.iter().all(|&value| value >= 0.0))
         })
         .min_by(|x, y| cost(x).total_cmp(&cost(y)))
-}
-
-/// What the steps of an output converter do to repeated readings.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quantisation {
-    /// `Δ`, in the unit of the readings.
-    pub step: f64,
-    /// `Δ²/12`, the variance of a rounding error that is uniform (Bennett, Bell Syst. Tech. J. 27, 446 (1948)).
-    pub variance: f64,
-    /// Share of the additive noise that it explains, `min(1, Δ²/12a)`; 1 for `a = 0`.
-    pub share: f64,
-    /// The share is above a half: a finer converter would help more than a quieter amplifier.
-    pub dominates: bool,
-    /// Part of the points whose readings are not dithered: analogue noise below [`DITHER`] steps. Their rounding error is
-    /// the same at each repeat and does not average away.
-    pub undithered: f64,
-}
-
-/// Analogue noise, in steps, from which rounding errors of repeats are independent: at `σ = Δ/2` the mean of the
-/// converter's output is off by at most `(Δ/π)·exp(−2π²σ²/Δ²) = 0.0023 Δ`
-/// (Carbone & Petri, IEEE Trans. Instrum. Meas. 43, 389 (1994)).
-pub const DITHER: f64 = 0.5;
-
-/// Compares the noise of the points with a step `Δ > 0` of the converter.
-///
-/// With dither the total variance of a reading is the analogue one plus `Δ²/12`; a point whose measured variance is below
-/// `Δ²(1/4 + 1/12)` therefore has less analogue noise than half a step. `None` without points.
-#[must_use]
-pub fn quantisation(law: &NoiseLaw, points: &[TransferPoint], step: f64) -> Option<Quantisation> {
-    if points.is_empty() || step.is_nan() || step <= 0.0 {
-        return None;
-    }
-    let variance = step * step / 12.0;
-    let share = if law.additive > variance { variance / law.additive } else { 1.0 };
-    let least = step * step * DITHER * DITHER + variance;
-    let undithered = points.iter().filter(|p| p.variance < least).count() as f64 / points.len() as f64;
-    Some(Quantisation { step, variance, share, dominates: share > 0.5, undithered })
 }
 
 #[cfg(test)]
@@ -337,5 +351,46 @@ mod tests {
             let expected = if undithered { 1.0 / 12.0 } else { (1.0 + 1.0 / 12.0) / 100.0 };
             assert!((bias / expected - 1.0).abs() < 4.0 * (2.0_f64 / 1000.0).sqrt(), "{bias} of {expected}");
         }
+    }
+
+    #[test]
+    fn light_that_is_subtracted_and_steps_that_are_known_are_told_from_the_rest() {
+        // A balanced pair: twice the light of the signal or more, read in steps of twice the additive noise.
+        let truth = NoiseLaw::new(2.5e-5, 4e-5, 1e-4);
+        let rng = &mut ChaCha8Rng::seed_from_u64(8);
+        let step = 0.01;
+        let points: Vec<DetectedPoint> = (0..200)
+            .map(|k| {
+                let light = f64::from(k) / 50.0;
+                let signal = 0.5 * light * (f64::from(k) * 0.7).sin();
+                let sd = (truth.additive + truth.shot * light + truth.relative * signal * signal).sqrt();
+                let readings: Vec<f64> = (0..100)
+                    .map(|_| {
+                        let unit: f64 = StandardNormal.sample(rng);
+                        ((signal + sd * unit) / step).round() * step
+                    })
+                    .collect();
+                let TransferPoint { mean, variance, dof } = TransferPoint::of(&readings).unwrap();
+                DetectedPoint { mean, light, step, variance, dof }
+            })
+            .collect();
+        let found = detected_curve(&points).unwrap();
+        let law = found.law;
+        for (found, error, truth) in [
+            (law.additive, law.additive_std_error, truth.additive),
+            (law.shot, law.shot_std_error, truth.shot),
+            (law.relative, law.relative_std_error, truth.relative),
+        ] {
+            assert!(
+                (found - truth).abs() < 4.0 * error && error < 0.2 * truth,
+                "{found} ± {error} of {truth}"
+            );
+        }
+        // 197 degrees, and s² of 99 degrees is not quite Gaussian.
+        assert!(
+            (found.chi_square - 197.0).abs() < 4.0 * (2.0 * 197.0_f64).sqrt() * 1.2,
+            "{}",
+            found.chi_square
+        );
     }
 }

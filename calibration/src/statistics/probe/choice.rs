@@ -35,7 +35,15 @@ pub enum AdcRange {
         /// Bits.
         bits: u32,
     },
+    /// The range follows every reading, in powers of two: a step is `|y| r / 2^bits` with `r` between 1 and 2.
+    AutoRanged {
+        /// Bits.
+        bits: u32,
+    },
 }
+
+/// Mean square of `r`, uniform in its logarithm between 1 and 2: `3/(2 ln 2)`.
+const AUTO_RANGED: f64 = 1.5 / std::f64::consts::LN_2;
 
 /// Size of the weights to be probed, in the unit of a reading at full input.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,20 +255,26 @@ pub fn predict(
     let largest_reading =
         if basis == Basis::OneHot { matrix.peak } else { largest(&readings, matrix.outputs) };
     let (dimming, step) = match adc {
-        AdcRange::Ideal => (1.0, 0.0),
+        AdcRange::Ideal | AdcRange::AutoRanged { .. } => (1.0, 0.0),
         AdcRange::Rescaled { bits } => (1.0, largest_reading / 2_f64.powi(bits.cast_signed())),
         AdcRange::Fixed { full_scale, bits } => {
             let dimming = if largest_reading > full_scale { full_scale / largest_reading } else { 1.0 };
             (dimming, full_scale / 2_f64.powi(bits.cast_signed()))
         }
     };
+    // Steps that follow the readings are a part of their squares.
+    let of_reading = match adc {
+        AdcRange::AutoRanged { bits } => AUTO_RANGED / 4_f64.powi(bits.cast_signed()),
+        AdcRange::Ideal | AdcRange::Fixed { .. } | AdcRange::Rescaled { .. } => 0.0,
+    };
     let mut parts = VarianceShares::default();
     for (column, reading) in probe.decoder().columns().into_iter().zip(&readings) {
         let weight = column.iter().map(|d| d * d).sum::<f64>() / inputs as f64;
         parts.additive += weight * law.additive / (dimming * dimming);
         parts.shot += weight * law.shot * reading.light / dimming;
-        parts.relative += weight * law.relative * (reading.mean * reading.mean + reading.variance);
-        parts.quantisation += weight * step * step / (12.0 * dimming * dimming);
+        let square = reading.mean * reading.mean + reading.variance;
+        parts.relative += weight * law.relative * square;
+        parts.quantisation += weight * (step * step / (dimming * dimming) + of_reading * square) / 12.0;
     }
     let variance = parts.additive + parts.shot + parts.relative + parts.quantisation;
     let share = |part: f64| if variance > 0.0 { part / variance } else { 0.0 };
@@ -328,6 +342,18 @@ mod tests {
             chosen(NoiseLaw::default(), InputAlphabet::Bipolar, AdcRange::Fixed { full_scale: 1.0, bits: 8 });
         assert_eq!(narrow.basis, Basis::OneHot);
         assert!(narrow.candidates.iter().all(|c| (c.dimming * c.largest_reading - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_range_that_follows_every_reading_is_like_noise_of_the_source() {
+        let adc = AdcRange::AutoRanged { bits: 8 };
+        let of = |basis| {
+            predict(basis, 64, &NoiseLaw::default(), &MatrixScale::uniform_unipolar(64), adc).variance
+        };
+        // E Δ² = 2.16 E w²/2¹⁶, and Σy² = M Σw².
+        assert!((of(Basis::OneHot) / (1.5 / 2_f64.ln() / 65536.0 / 36.0) - 1.0).abs() < 1e-12);
+        assert!((of(Basis::OneHot) / of(Basis::SignedHadamard) - 1.0).abs() < 1e-12);
+        assert_eq!(chosen(NoiseLaw::default(), InputAlphabet::Unipolar, adc).basis, Basis::OneHot);
     }
 
     #[test]
