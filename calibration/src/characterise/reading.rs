@@ -20,10 +20,13 @@ use crate::{
     observer::Event,
     readout::ReadOut,
     statistics::{
-        noise_law::{DetectedPoint, NoiseLaw, Quantisation, TransferCurve, detected_curve, quantisation},
-        probe::{self, AdcRange, Basis, Choice, MatrixScale, Prediction, choose},
+        noise_law::{
+            DetectedPoint, NoiseLaw, Quantisation, TransferCurve, detected_curve, lasting_rounding,
+            quantisation,
+        },
+        probe::{self, AUTO_RANGED, AdcRange, Basis, Choice, MatrixScale, Prediction, choose},
         repeats::{RepeatLimits, RepeatPlan, repeats_for_weight},
-        superposition::{BasisEstimate, Superposition, superposition},
+        superposition::{BasisEstimate, LEVEL, Superposition, superposition},
     },
 };
 
@@ -147,7 +150,8 @@ pub async fn study_reading(
     let range = range_of(&descriptor, &seen);
     let matrix = matrix_of(&descriptor);
     let mut choice = choose(&transfer.law, alphabet_of(descriptor.alphabet), cols, &matrix, range);
-    let one_hot_floor = floor_of_one_hot(&choice, &quantisation);
+    let light = if detects_all_light(&descriptor) { 1.0 } else { 0.0 };
+    let one_hot_floor = floor_of_one_hot(&transfer.law, range, light);
     let hadamard = best_but_one_hot(&choice);
     if choice.basis == Basis::OneHot && one_hot_floor > plan.uncertainty {
         choice.reason = reason_of_the_floor(hadamard, one_hot_floor, plan.uncertainty);
@@ -226,11 +230,25 @@ fn alphabet_of(alphabet: InputAlphabet) -> probe::InputAlphabet {
     }
 }
 
-fn floor_of_one_hot(choice: &Choice, quantisation: &Quantisation) -> f64 {
-    let one_hot = choice.candidates.iter().find(|candidate| candidate.basis == Basis::OneHot);
-    let steps = one_hot.map_or(0.0, |one_hot| one_hot.variance * one_hot.shares.quantisation);
-    (quantisation.undithered * steps).sqrt()
+/// rms over weights uniform in ±1 of the rounding that repeats leave, with the noise that `law` gives each of them.
+fn floor_of_one_hot(law: &NoiseLaw, range: AdcRange, light: f64) -> f64 {
+    let lasting = |place: i32| {
+        let weight = (f64::from(place) + 0.5) / f64::from(WEIGHTS);
+        let step = match range {
+            AdcRange::Ideal => return 0.0,
+            AdcRange::Fixed { full_scale, bits } => full_scale * 0.5_f64.powi(bits.cast_signed()),
+            AdcRange::Rescaled { bits } => 0.5_f64.powi(bits.cast_signed()),
+            AdcRange::AutoRanged { bits } => {
+                weight * (AUTO_RANGED * 0.25_f64.powi(bits.cast_signed())).sqrt()
+            }
+        };
+        lasting_rounding(law.variance_of(weight, light.max(weight)).sqrt(), step)
+    };
+    ((0..WEIGHTS).map(lasting).sum::<f64>() / f64::from(WEIGHTS)).sqrt()
 }
+
+/// Weights at which the rounding of one-hot readings is taken.
+const WEIGHTS: i32 = 64;
 
 /// The basis chosen, or the best of the others where that is one-hot.
 fn best_but_one_hot(choice: &Choice) -> Basis {
@@ -262,7 +280,8 @@ fn mean_of(values: &Array2<f64>) -> f64 {
 }
 
 /// Standard errors are from the scatter of the readings, `s²/R · ν/(ν − 2)`: with that factor `(a − b)²/u²`, which is of a
-/// squared Student's t, has mean 1. One-hot rounding errors that stay come on top.
+/// squared Student's t, has mean 1. Only if they do not explain the differences are one-hot rounding errors allowed for, of which
+/// no more than `one_hot_floor` may stay.
 fn compare(
     one_hot: &Array3<f64>,
     one_hot_floor: f64,
@@ -275,12 +294,17 @@ fn compare(
         variances(readings).mapv(|s2| (s2 * share + floor * floor).sqrt().max(f64::EPSILON))
     };
     let (first, second) = (one_hot.mean_axis(Axis(0))?, many.mean_axis(Axis(0))?);
-    let (u_first, u_second) = (errors(one_hot, one_hot_floor), errors(many, 0.0));
-    superposition(
-        &BasisEstimate { name: Basis::OneHot.name(), weights: first.view(), std_errors: u_first.view() },
-        &BasisEstimate { name: basis.name(), weights: second.view(), std_errors: u_second.view() },
-        1.0,
-    )
+    let u_second = errors(many, 0.0);
+    let with_rounding = |floor: f64| {
+        let u_first = errors(one_hot, floor);
+        superposition(
+            &BasisEstimate { name: Basis::OneHot.name(), weights: first.view(), std_errors: u_first.view() },
+            &BasisEstimate { name: basis.name(), weights: second.view(), std_errors: u_second.view() },
+            1.0,
+        )
+    };
+    let by_noise = with_rounding(0.0)?;
+    if by_noise.p_value >= LEVEL { Some(by_noise) } else { with_rounding(one_hot_floor) }
 }
 
 fn tell(

@@ -6,7 +6,9 @@ mod hadamard;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
-pub use choice::{AdcRange, Choice, InputAlphabet, MatrixScale, Prediction, VarianceShares, choose, predict};
+pub use choice::{
+    AUTO_RANGED, AdcRange, Choice, InputAlphabet, MatrixScale, Prediction, VarianceShares, choose, predict,
+};
 pub use hadamard::{Construction, HadamardOrder};
 
 /// Set of input vectors from whose readings each weight is found.

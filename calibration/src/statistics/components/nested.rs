@@ -45,6 +45,9 @@ pub struct NestedComponents {
 /// * re-programming: `σ_d² = ⟨s²_d⟩ − σ_e²/R`;
 /// * static: `σ_s² = ⟨r̄²⟩ − ⟨s²_d⟩/W`, about zero: a bias is part of it.
 ///
+/// The read-out noise of each cell is its own, and its degrees of freedom are Satterthwaite's, `(ν + 2)(Σs²)²/Σs⁴` of sample variances
+/// of `ν` degrees (Biometrics Bull. 2, 110 (1946)).
+///
 /// Searle, Casella & McCulloch, *Variance Components* (Wiley 1992), chapter 3.6 (analysis of variance); intervals as in
 /// [`components`](super::components), with effective degrees of freedom. An actuator that moves several cells at once makes their
 /// re-programming errors dependent; where that does not show in rows, columns or matrices the interval is too narrow.
@@ -64,13 +67,13 @@ pub fn nested_components(
         residuals.map_axis(Axis(2), |reads| sample_variance(reads.iter().copied())).mean_axis(Axis(1))?;
     let writing = means.map_axis(Axis(1), |means| sample_variance(means.iter().copied()));
     let all = means.mean_axis(Axis(1))?;
-    let of_variances = |squares: &Array3<f64>, degrees: f64| {
-        // As in `components`: sample variances of ν degrees have relative variance 2/ν.
-        let n = effective_n_of(squares.view(), kept, 2.0 / degrees, 2.0 + 4.0 / degrees);
-        MeanSquare { value: mean(squares, kept), degrees: n.n_effective }
+    let readings = of_strata(&readings, kept, (writings * (repeats - 1)) as f64);
+    // As in `components`: sample variances of ν degrees have relative variance 2/ν.
+    let degrees = (writings - 1) as f64;
+    let writing = MeanSquare {
+        value: mean(&writing, kept),
+        degrees: effective_n_of(writing.view(), kept, 2.0 / degrees, 2.0 + 4.0 / degrees).n_effective,
     };
-    let readings = of_variances(&readings, (writings * (repeats - 1)) as f64);
-    let writing = of_variances(&writing, (writings - 1) as f64);
     let all = MeanSquare {
         value: mean(&all.mapv(|r| r * r), kept),
         degrees: effective_n(all.view(), kept).n_effective,
@@ -94,6 +97,15 @@ fn sample_variance(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
     let n = values.len() as f64;
     let mean = values.clone().sum::<f64>() / n;
     values.map(|y| (y - mean).powi(2)).sum::<f64>() / (n - 1.0)
+}
+
+/// Mean of sample variances of `degrees` each, which differ from cell to cell.
+fn of_strata(variances: &Array3<f64>, kept: ArrayView2<'_, bool>, degrees: f64) -> MeanSquare {
+    let value = mean(variances, kept);
+    let fourth = mean(&variances.mapv(|s2| s2 * s2), kept);
+    let cells = (variances.len_of(Axis(0)) * kept.iter().filter(|&&keep| keep).count()) as f64;
+    let all = if fourth > 0.0 { (degrees + 2.0) * cells * value * value / fourth } else { degrees * cells };
+    MeanSquare { value, degrees: all.min(degrees * cells).max(1.0) }
 }
 
 /// Mean over matrices and kept cells.

@@ -40,3 +40,20 @@ pub fn quantisation(law: &NoiseLaw, points: &[TransferPoint], step: f64) -> Opti
     let undithered = points.iter().filter(|p| p.variance < least).count() as f64 / points.len() as f64;
     Some(Quantisation { step, variance, share, dominates: share > 0.5, undithered })
 }
+
+/// Mean square of the rounding errors that are the same at each repeat, for signals spread over many steps `Δ > 0` and Gaussian
+/// noise `σ`: `Σ_k Δ²/(2π²k²) · exp(−4π²k²σ²/Δ²)`, i.e. `Δ²/12` without noise and next to nothing from `σ = Δ/2` on.
+///
+/// The converter's mean output differs from its input by a Fourier series whose terms the noise's characteristic
+/// function damps (Carbone & Petri, IEEE Trans. Instrum. Meas. 43, 389 (1994)).
+#[must_use]
+pub fn lasting_rounding(sigma: f64, step: f64) -> f64 {
+    let turn = std::f64::consts::TAU * sigma / step;
+    // Beyond, the terms are below 1e-5 of the sum even without noise.
+    let terms = (1..=10_000).map(|k| {
+        let k = f64::from(k);
+        (-(turn * k).powi(2)).exp() / (k * k)
+    });
+    let series: f64 = terms.take_while(|&term| term > 1e-12).sum();
+    step * step * series / (2.0 * std::f64::consts::PI.powi(2))
+}

@@ -42,8 +42,8 @@ pub enum AdcRange {
     },
 }
 
-/// Mean square of `r`, uniform in its logarithm between 1 and 2: `3/(2 ln 2)`.
-const AUTO_RANGED: f64 = 1.5 / std::f64::consts::LN_2;
+/// Mean square of the `r` of [`AdcRange::AutoRanged`], uniform in its logarithm between 1 and 2: `3/(2 ln 2)`.
+pub const AUTO_RANGED: f64 = 1.5 / std::f64::consts::LN_2;
 
 /// Size of the weights to be probed, in the unit of a reading at full input.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
