@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use alora_calibration::{
     Calibration, FitReport, Learned, Provenance,
-    characterise::HoldOut,
+    characterise::{HoldOut, ReadingStudy},
     drift::DriftRecord,
     statistics::{
         bootstrap::{BootstrapSigma, Resampling, bootstrap_sigma, by_programming},
+        components::NestedComponents,
+        probe::Basis,
         spatial::{Moran, Neighbourhood, grid, moran},
     },
 };
@@ -62,14 +64,19 @@ pub struct Certificate {
     pub bench_seconds: f64,
     /// Lowest and highest temperature of all hold-out readings, °C.
     pub celsius: [f64; 2],
-    /// Input vectors by which hold-out matrices were read.
-    pub probe: String,
+    /// Noise of the readings, the basis that it asks for, superposition.
+    pub reading: ReadingStudy,
+    /// Basis in which hold-out matrices were read.
+    pub basis: Basis,
     /// Hold-out matrices, and readings of each.
     pub matrices: usize,
     /// Readings of each.
     pub repeats: usize,
     /// Floor of program-and-verify that its formula predicts.
     pub predicted_floor: f64,
+    /// Static error, re-programming and read-out of the matrices that were written several times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<NestedComponents>,
     /// Residual of the fitted model, and what read-out noise and converter would leave; absent where the family has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_residual: Option<[f64; 2]>,
@@ -98,6 +105,8 @@ pub struct Certificate {
 pub struct Evidence<'a> {
     /// What was learned.
     pub calibration: &'a Calibration,
+    /// Noise of the readings.
+    pub reading: ReadingStudy,
     /// Hold-out matrices with their readings.
     pub holdout: &'a HoldOut,
     /// Drift.
@@ -149,10 +158,12 @@ impl Certificate {
             measurements: calibration.measurements,
             bench_seconds: evidence.bench_seconds,
             celsius: holdout.celsius,
-            probe: "orthogonal vectors of random signs and order, another set for each reading".to_owned(),
+            reading: evidence.reading,
+            basis: holdout.basis,
             matrices: holdout.matrices.len(),
             repeats: holdout.repeats,
             predicted_floor: holdout.predicted_floor,
+            components: holdout.components,
             model_residual: model_residual(&calibration.learned),
             spatial: mean.and_then(|mean| spatial(&mean)),
             defects: defects(&calibration.learned),

@@ -8,6 +8,7 @@ mod bench;
 mod error;
 mod holdout;
 mod journal;
+mod reading;
 mod watch;
 
 use alora_drivers::{DataSheet, ProcessorKind};
@@ -24,6 +25,7 @@ pub use bench::{Bench, Question, Source};
 pub use error::CharacteriseError;
 pub use holdout::{HoldOut, HoldOutMatrix, HoldOutPlan, HoldOutReadings, hold_out};
 pub use journal::Journal;
+pub use reading::{ReadingPlan, ReadingStudy, study_reading};
 
 /// How much to measure, by family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -118,4 +118,8 @@ impl Encoding for CoherentCalibration {
     fn decode(&self, readout: &Readout, inputs: &EncodedInputs, output_scale: f64) -> Array3<f64> {
         encode::decode(self, readout, inputs, output_scale)
     }
+
+    fn largest_output(&self, output_scale: f64) -> Option<Vec<f64>> {
+        Some(self.output_gain.iter().map(|gain| output_scale / gain).collect())
+    }
 }

@@ -12,8 +12,9 @@ use crate::{
     encoding::Encoding,
     measure::MeasurementPlan,
     observer::Event,
+    readout::{Probes, ReadOut},
     statistics::drift::{DriftLaw, outlook, structure_function},
-    verify::{Probes, reachable},
+    verify::reachable,
 };
 
 /// How the drift of a processor is observed.
@@ -103,7 +104,7 @@ const INDEPENDENT: f64 = 8.0;
 /// Changes from reading to reading are told from the noise when their mean square is above this many times its own.
 const SEEN: f64 = 0.2;
 
-/// Holds one random matrix for `plan.duration_s` and reads it `plan.points` times. `None` where the plan says 0 s, or where the
+/// Holds one random matrix for `plan.duration_s` and reads it `plan.points` times in the basis of `readout`. `None` where the plan says 0 s, or where the
 /// readings are too few for a law.
 ///
 /// # Errors
@@ -112,6 +113,7 @@ pub async fn observe_drift(
     bench: &mut Bench<'_>,
     encoding: &dyn Encoding,
     plan: &DriftPlan,
+    readout: ReadOut,
     sigma: f64,
     budget: f64,
 ) -> Result<Option<DriftRecord>, CharacteriseError> {
@@ -122,7 +124,13 @@ pub async fn observe_drift(
     let target =
         &MeasurementPlan { programmings: 1, seed: plan.seed, ..Default::default() }.targets(rows, cols)?[0];
     let encoded = encoding.encode(target)?;
-    let probes = Probes::new(encoding, &encoded, plan.repeats.max(2), plan.seed);
+    let probes = Probes::new(
+        encoding,
+        &encoded,
+        bench.descriptor().alphabet,
+        readout.with_repeats(plan.repeats),
+        plan.seed,
+    );
     let question = Question {
         name: "drift".to_owned(),
         frames: vec![encoded.frame.clone(); plan.points],

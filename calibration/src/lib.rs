@@ -19,6 +19,7 @@ mod observer;
 mod pairs;
 mod processor;
 mod provenance;
+pub mod readout;
 mod record;
 pub mod statistics;
 mod store;

@@ -27,10 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
-    encoding::{Encoded, Encoding},
+    encoding::{Encoded, EncodedInputs, Encoding},
     measure::MeasurementPlan,
+    readout::{ReadOut, beyond_range, read},
     vectors::orthogonal,
-    verify::{Deviation, Probes, VerifyPlan, program_and_verify, reachable, read},
+    verify::{Deviation, VerifyPlan, program_and_verify, reachable},
     weights::WeightMatrix,
 };
 
@@ -87,7 +88,7 @@ pub struct Monitor<'a> {
     kept_rows: Vec<bool>,
     target: Array2<f64>,
     reference: Array2<f64>,
-    probes: Probes,
+    inputs: EncodedInputs,
     sigma: f64,
     checks: usize,
     first: Option<Seen>,
@@ -138,9 +139,10 @@ impl<'a> Monitor<'a> {
                 .targets(rows, cols)?
                 .remove(0),
         };
-        let verified = program_and_verify(bench, encoding, &target, "reference", verify).await?;
+        let readout = ReadOut { repeats: REFERENCE_REPEATS, ..ReadOut::default() };
+        let verified = program_and_verify(bench, encoding, &target, "reference", verify, readout).await?;
         let encoded = verified.encoded;
-        let whole = read(bench, encoding, &encoded, "reference", REFERENCE_REPEATS, plan.seed).await?;
+        let whole = read(bench, encoding, &encoded, "reference", readout, plan.seed).await?;
         let kept = reachable(&encoded);
         let deviation = Deviation::of(whole.values.view(), &target, &kept);
         let sigma = deviation.programming;
@@ -166,7 +168,10 @@ impl<'a> Monitor<'a> {
         };
         let views = vec![vectors.view(); repeats];
         let stacked = ndarray::concatenate(Axis(0), &views).unwrap_or_else(|_| vectors.clone());
-        let probes = Probes::of(encoding, &encoded, repeats, stacked);
+        let mut inputs = encoding.encode_inputs(stacked.view());
+        for (v, over) in beyond_range(encoding, &encoded, stacked.view()).into_iter().enumerate() {
+            inputs.weaken(v, over);
+        }
         let mut monitor = Self {
             encoding,
             plan: *plan,
@@ -175,7 +180,7 @@ impl<'a> Monitor<'a> {
             vectors,
             target: wanted,
             reference,
-            probes,
+            inputs,
             sigma,
             checks: 0,
             first: None,
@@ -204,7 +209,7 @@ impl<'a> Monitor<'a> {
         let question = Question {
             name: format!("check-{:06}", self.checks),
             frames: vec![self.encoded.frame.clone()],
-            inputs: vec![self.probes.batch().clone()],
+            inputs: vec![self.inputs.batch.clone()],
             repeats: 1,
         };
         let readouts = bench.observe(question, &[pause]).await?;
@@ -214,7 +219,8 @@ impl<'a> Monitor<'a> {
     }
 
     fn see(&self, readout: &Readout) -> Seen {
-        let outputs = self.probes.outputs(self.encoding, &self.encoded, readout);
+        let outputs = self.encoding.decode(readout, &self.inputs, self.encoded.output_scale);
+        let outputs = outputs.index_axis(Axis(0), 0);
         let (count, rows) = (self.vectors.nrows(), self.target.nrows());
         let repeats = outputs.nrows() / count;
         let mut mean = Array2::<f64>::zeros((count, rows));

@@ -9,10 +9,7 @@ use rand::{Rng, RngExt};
 /// vectors and inputs: Hadamard vectors (Sylvester) where `modes` is a power of two, else those of the discrete Hartley
 /// transform. A new set for each reading dithers the converters.
 pub(crate) fn orthogonal(modes: usize, rng: &mut impl Rng) -> Array2<f64> {
-    let mut order: Vec<usize> = (0..modes).collect();
-    for k in (1..modes).rev() {
-        order.swap(k, rng.random_range(0..=k));
-    }
+    let order = shuffled(modes, rng);
     let signs = |rng: &mut _| -> Vec<f64> { (0..modes).map(|_| sign(rng)).collect() };
     let (rows, columns) = (signs(rng), signs(rng));
     Array2::from_shape_fn((modes, modes), |(vector, input)| {
@@ -27,7 +24,17 @@ pub(crate) fn orthogonal(modes: usize, rng: &mut impl Rng) -> Array2<f64> {
     })
 }
 
-fn sign(rng: &mut impl Rng) -> f64 {
+/// `0 .. count` in random order.
+pub(crate) fn shuffled(count: usize, rng: &mut impl Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for k in (1..count).rev() {
+        order.swap(k, rng.random_range(0..=k));
+    }
+    order
+}
+
+/// 1 or −1.
+pub(crate) fn sign(rng: &mut impl Rng) -> f64 {
     if rng.random::<bool>() { 1.0 } else { -1.0 }
 }
 

@@ -11,16 +11,13 @@
 //! spread of `b` from one writing to the next beyond that noise. A loop of constant damping `η` has `η / (2 − η)` in place of `1 / K`
 //! (`σ² = σ²_codes + η s²_n / (2 − η)`).
 
-use alora_drivers::{InputBatch, Readout};
-use ndarray::{Array2, Array3, ArrayView3, Axis};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use ndarray::{Array2, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    characterise::{Bench, CharacteriseError, Question},
-    encoding::{Encoded, EncodedInputs, Encoding},
-    vectors::orthogonal,
+    characterise::{Bench, CharacteriseError},
+    encoding::{Encoded, Encoding},
+    readout::{ReadOut, read},
     weights::WeightMatrix,
 };
 
@@ -30,7 +27,7 @@ use crate::{
 pub struct VerifyPlan {
     /// Most turns of the loop, at least 1.
     pub turns: usize,
-    /// Readings of the whole matrix a turn, at least 2.
+    /// Readings of the whole matrix a turn, 2 or more; 0: as many as reach the uncertainty that is asked of a reading.
     pub repeats: usize,
     /// Seed of the probe vectors.
     pub seed: u64,
@@ -38,19 +35,8 @@ pub struct VerifyPlan {
 
 impl Default for VerifyPlan {
     fn default() -> Self {
-        Self { turns: 4, repeats: 64, seed: 1 }
+        Self { turns: 4, repeats: 0, seed: 1 }
     }
-}
-
-/// One measurement of a programmed matrix.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// `[repeats, rows, cols]`, full scale = 1.
-    pub values: Array3<f64>,
-    /// Counts taken at a limit.
-    pub saturated: usize,
-    /// Chip temperature, °C.
-    pub celsius: f64,
 }
 
 /// A matrix as it was read, against its target, over the cells that can be reached.
@@ -90,101 +76,6 @@ pub struct Verified {
     pub predicted_floor: f64,
 }
 
-/// Reads the matrix that `encoded` programs, each time by another set of vectors.
-///
-/// # Errors
-/// As for [`Bench::ask`].
-pub async fn read(
-    bench: &mut Bench<'_>,
-    encoding: &dyn Encoding,
-    encoded: &Encoded,
-    name: &str,
-    repeats: usize,
-    seed: u64,
-) -> Result<Reading, CharacteriseError> {
-    let probes = Probes::new(encoding, encoded, repeats, seed);
-    let question = Question {
-        name: name.to_owned(),
-        frames: vec![encoded.frame.clone()],
-        inputs: vec![probes.inputs.batch.clone()],
-        repeats: 1,
-    };
-    let readings = bench.ask(question).await?;
-    Ok(probes.decode(encoding, encoded, &readings[0]))
-}
-
-/// Input vectors of one reading, `repeats` orthogonal sets one after the other.
-pub(crate) struct Probes {
-    repeats: usize,
-    vectors: Array2<f64>,
-    inputs: EncodedInputs,
-}
-
-/// Share of the largest expected output that the vectors may use.
-const REACH: f64 = 0.9;
-
-impl Probes {
-    pub(crate) fn new(encoding: &dyn Encoding, encoded: &Encoded, repeats: usize, seed: u64) -> Self {
-        let cols = encoded.expected.ncols();
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let mut vectors = Array2::zeros((repeats * cols, cols));
-        for mut set in vectors.axis_chunks_iter_mut(Axis(0), cols) {
-            set.assign(&orthogonal(cols, rng));
-        }
-        Self::of(encoding, encoded, repeats, vectors)
-    }
-
-    /// `repeats` sets of vectors, one below the other.
-    pub(crate) fn of(
-        encoding: &dyn Encoding,
-        encoded: &Encoded,
-        repeats: usize,
-        vectors: Array2<f64>,
-    ) -> Self {
-        let mut inputs = encoding.encode_inputs(vectors.view());
-        // Each vector is as strong as the outputs that are expected of it allow.
-        if let Some(most) = encoding.largest_output(encoded.output_scale) {
-            let outputs = vectors.dot(&encoded.expected.t());
-            for (v, row) in outputs.rows().into_iter().enumerate() {
-                let over =
-                    row.iter().zip(&most).map(|(y, most)| y.abs() / (REACH * most)).fold(1.0, f64::max);
-                inputs.weaken(v, over);
-            }
-        }
-        Self { repeats, vectors, inputs }
-    }
-
-    /// What is sent.
-    pub(crate) fn batch(&self) -> &InputBatch {
-        &self.inputs.batch
-    }
-
-    /// Outputs, `[repeats · vectors, rows]`.
-    pub(crate) fn outputs(
-        &self,
-        encoding: &dyn Encoding,
-        encoded: &Encoded,
-        readout: &Readout,
-    ) -> Array2<f64> {
-        let outputs = encoding.decode(readout, &self.inputs, encoded.output_scale);
-        outputs.index_axis(Axis(0), 0).to_owned()
-    }
-
-    pub(crate) fn decode(&self, encoding: &dyn Encoding, encoded: &Encoded, readout: &Readout) -> Reading {
-        let outputs = self.outputs(encoding, encoded, readout);
-        let (rows, cols) = encoded.expected.dim();
-        let mut values = Array3::zeros((self.repeats, rows, cols));
-        for (repeat, mut matrix) in values.outer_iter_mut().enumerate() {
-            let range = ndarray::s![repeat * cols..(repeat + 1) * cols, ..];
-            let (vectors, outputs) = (self.vectors.slice(range), outputs.slice(range));
-            let energy = vectors.row(0).iter().map(|x| x * x).sum::<f64>();
-            matrix.assign(&(outputs.t().dot(&vectors) / energy));
-        }
-        let saturated = readout.saturated.iter().filter(|&&flag| flag).count();
-        Reading { values, saturated, celsius: readout.temperature.0 }
-    }
-}
-
 impl Deviation {
     /// Of readings `[repeats, rows, cols]`, at least 2, from their target, where `kept`.
     #[must_use]
@@ -217,6 +108,7 @@ pub fn reachable(encoded: &Encoded) -> Array2<bool> {
 }
 
 /// Programs `target` and corrects it by what is measured, at most `plan.turns` times. Returns the set that was *measured* best.
+/// The matrix is read in the basis of `readout`, `plan.repeats` times a turn, or as often as `readout` says.
 ///
 /// The loop ends early when a turn's deviation is its noise alone, or when whole codes cannot follow the correction. An
 /// encoding that cannot be refined is measured once.
@@ -229,7 +121,9 @@ pub async fn program_and_verify(
     target: &WeightMatrix,
     name: &str,
     plan: &VerifyPlan,
+    readout: ReadOut,
 ) -> Result<Verified, CharacteriseError> {
+    let readout = readout.with_repeats(plan.repeats);
     let mut encoded = encoding.encode(target)?;
     let kept = reachable(&encoded);
     let mut bias = Array2::<f64>::zeros(encoded.expected.dim());
@@ -239,7 +133,7 @@ pub async fn program_and_verify(
     for turn in 0..plan.turns.max(1) {
         let seed = plan.seed.wrapping_add(turn as u64 * 0x9E37_79B9);
         let question = format!("{name}-turn-{turn:02}");
-        let reading = read(bench, encoding, &encoded, &question, plan.repeats.max(2), seed).await?;
+        let reading = read(bench, encoding, &encoded, &question, readout, seed).await?;
         let measured = Deviation::of(reading.values.view(), target, &kept);
         let codes = rms_of(&(&encoded.expected + &bias - target.view()), &kept);
         turns.push(Turn { measured, codes });

@@ -6,6 +6,7 @@ use alora_calibration::{
     characterise::{
         Bench, CharacterisationPlan, CharacteriseError, HoldOutPlan, Journal, Source, characterise, hold_out,
     },
+    readout::ReadOut,
     verify::{VerifyPlan, program_and_verify},
 };
 use alora_drivers::{
@@ -97,7 +98,10 @@ async fn a_chip_about_which_nothing_is_known_holds_matrices_to_a_fifth_of_a_perc
             let mut silent = Silent;
             let mut bench = Bench::new(Source::Live(&mut backend), &mut journal, &mut silent).unwrap();
             let plan = VerifyPlan::default();
-            let loops = program_and_verify(&mut bench, &*encoding, &target, "loop", &plan).await.unwrap();
+            let loops =
+                program_and_verify(&mut bench, &*encoding, &target, "loop", &plan, ReadOut::default())
+                    .await
+                    .unwrap();
             let _ = backend.apply(&loops.encoded.frame).await.unwrap();
             let after =
                 true_sigma(&spec, &mut backend, &calibration, target.view(), loops.encoded.output_scale);
@@ -182,7 +186,7 @@ async fn an_interrupted_characterisation_goes_on_with_what_it_has_and_a_replay_i
     assert_eq!(replayed, finished);
     let encoding = finished.encoding();
     let plan = (HoldOutPlan::default(), VerifyPlan::default());
-    let missing = hold_out(&mut bench, &*encoding, &plan.0, &plan.1).await.unwrap_err();
+    let missing = hold_out(&mut bench, &*encoding, &plan.0, &plan.1, ReadOut::default()).await.unwrap_err();
     assert!(matches!(missing, CharacteriseError::NotMeasured { .. }), "{missing}");
 }
 

@@ -6,8 +6,9 @@ use alora_calibration::{
     characterise::{Bench, CharacterisationPlan, Journal, Source, characterise},
     drift::{DriftPlan, DriftRecord, observe_drift},
     monitor::{Check, Monitor, MonitorPlan},
+    readout::{ReadOut, read},
     statistics::drift::DriftLaw,
-    verify::{Deviation, VerifyPlan, read},
+    verify::{Deviation, VerifyPlan},
 };
 use alora_drivers::{
     ActuatorFrame, InputBatch, PhotonicBackend,
@@ -70,7 +71,7 @@ async fn watched(
         checks.push(monitor.next(&mut bench).await.unwrap());
     }
     let encoded = encoding.encode(&target).unwrap();
-    let whole = read(&mut bench, &*encoding, &encoded, "end", 64, 9).await.unwrap();
+    let whole = read(&mut bench, &*encoding, &encoded, "end", ReadOut::default(), 9).await.unwrap();
     let kept = Array2::from_elem((4, 4), true);
     let open = Deviation::of(whole.values.view(), &target, &kept).programming;
     (checks, open)
@@ -125,7 +126,7 @@ async fn drift(temperature: OrnsteinUhlenbeck, history: usize, plan: &DriftPlan)
     let mut journal = Journal::in_memory(backend.descriptor().clone());
     let mut silent = Silent;
     let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
-    observe_drift(&mut bench, &*encoding, plan, 0.001, 0.005).await.unwrap()
+    observe_drift(&mut bench, &*encoding, plan, ReadOut::default(), 0.001, 0.005).await.unwrap()
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn a_laser_that_fades_is_corrected_by_one_factor() {
         let encoding = calibration.encoding();
         let encoded = encoding.encode(&target).unwrap();
         // The look of the bench would refuse a light that has changed by more than a tenth.
-        let whole = read(&mut bench, &*encoding, &encoded, name, 64, 9).await.unwrap();
+        let whole = read(&mut bench, &*encoding, &encoded, name, ReadOut::default(), 9).await.unwrap();
         *sigma = Deviation::of(whole.values.view(), &target, &kept).programming;
     }
     assert!(before > 0.01 && after < 0.003, "{before} {after}");

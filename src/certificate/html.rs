@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use alora_calibration::drift::{DriftRecord, ValidFor};
+use alora_calibration::{
+    characterise::ReadingStudy,
+    drift::{DriftRecord, ValidFor},
+};
 
 use super::Certificate;
 
@@ -100,8 +103,10 @@ fn details(html: &mut String, certificate: &Certificate) {
     row(
         "hold-out",
         format!(
-            "{} matrices, {} readings each, by {}",
-            certificate.matrices, certificate.repeats, certificate.probe
+            "{} matrices, {} readings each, another set of {} vectors for each",
+            certificate.matrices,
+            certificate.repeats,
+            certificate.basis.name()
         ),
     );
     row(
@@ -109,6 +114,23 @@ fn details(html: &mut String, certificate: &Certificate) {
         format!("{} vectors in {:.2} s", certificate.measurements, certificate.bench_seconds),
     );
     row("chip temperature", format!("{:.3} to {:.3} °C", certificate.celsius[0], certificate.celsius[1]));
+    reading(&mut row, &certificate.reading);
+    if let Some(parts) = &certificate.components {
+        let part = |value: f64, ci: [f64; 2]| {
+            format!("{} ({} to {})", percent(value), percent(ci[0]), percent(ci[1]))
+        };
+        row(
+            "verified, components",
+            format!(
+                "{} matrices written {} times: static {}, re-programming {}, one reading {}",
+                parts.matrices,
+                parts.writings,
+                part(parts.static_error, parts.static_ci95),
+                part(parts.reprogramming, parts.reprogramming_ci95),
+                part(parts.readout, parts.readout_ci95)
+            ),
+        );
+    }
     row("floor of program-and-verify, predicted", percent(certificate.predicted_floor));
     if let Some([residual, expected]) = certificate.model_residual {
         row(
@@ -186,6 +208,25 @@ fn details(html: &mut String, certificate: &Certificate) {
         );
     }
     html.push_str("</table>");
+}
+
+/// Noise of the readings and what follows from it.
+fn reading(row: &mut impl FnMut(&str, String), study: &ReadingStudy) {
+    let law = &study.transfer.law;
+    row(
+        "noise of a reading against the light",
+        format!(
+            "σ = √(a + b L + c y²): √a {}, b {:.2e}, √c {}; converter's step {}",
+            percent(law.additive.sqrt()),
+            law.shot,
+            percent(law.relative.sqrt()),
+            percent(study.quantisation.step)
+        ),
+    );
+    row("basis", text(&study.choice.reason));
+    if let Some(superposition) = &study.superposition {
+        row("superposition", text(&superposition.sentence));
+    }
 }
 
 /// Time until σ leaves its limit, in a sentence.

@@ -72,7 +72,8 @@ fn check_script(config: &Config) -> Result<(), OutOfRange> {
 }
 
 fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
-    let CharacterizeSection { coherent, incoherent, holdout, verify, drift, limits } = config.characterize;
+    let CharacterizeSection { coherent, incoherent, reading, holdout, verify, drift, limits } =
+        config.characterize;
     if config.processor.actuator_bits != 0 {
         within("processor.actuator_bits", config.processor.actuator_bits, 2..=16)?;
     }
@@ -83,9 +84,19 @@ fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
         within(&format!("characterize.incoherent.{key}"), value, least..=most)?;
     }
     within("characterize.holdout.matrices", holdout.matrices, 1..=1000)?;
-    within("characterize.holdout.repeats", holdout.repeats, 2..=10_000)?;
+    if holdout.repeats != 0 {
+        within("characterize.holdout.repeats", holdout.repeats, 2..=10_000)?;
+    }
+    within("characterize.holdout.rewrites", holdout.rewrites, 1..=100)?;
+    within("characterize.reading.levels", reading.levels, 4..=256)?;
+    within("characterize.reading.repeats", reading.repeats, 8..=10_000)?;
+    within("characterize.reading.uncertainty", reading.uncertainty, 1e-6..=0.1)?;
+    within("characterize.reading.least", reading.least, 2..=10_000)?;
+    within("characterize.reading.most", reading.most, reading.least..=10_000)?;
     within("characterize.verify.turns", verify.turns, 1..=100)?;
-    within("characterize.verify.repeats", verify.repeats, 2..=10_000)?;
+    if verify.repeats != 0 {
+        within("characterize.verify.repeats", verify.repeats, 2..=10_000)?;
+    }
     within("characterize.limits.open_loop", limits.open_loop, 0.0..=1.0)?;
     within("characterize.limits.verified", limits.verified, 0.0..=1.0)?;
     within("characterize.drift.duration_s", drift.duration_s, 0.0..=1e6)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alora_calibration::{
     CoherentPlan, IncoherentPlan, LawChoice, MeasurementPlan, Probe,
-    characterise::{CharacterisationPlan, HoldOutPlan},
+    characterise::{CharacterisationPlan, HoldOutPlan, ReadingPlan},
     drift::DriftPlan,
     verify::VerifyPlan,
 };
@@ -82,6 +82,8 @@ pub struct CharacterizeSection {
     pub coherent: CoherentPlan,
     /// What to measure of a bank of rings.
     pub incoherent: IncoherentPlan,
+    /// Noise of the readings, and how well they are to know a weight.
+    pub reading: ReadingPlan,
     /// Hold-out matrices.
     pub holdout: HoldOutPlan,
     /// The closed loop on measured weights.

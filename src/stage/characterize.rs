@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write as _, path::PathBuf, time::Instant};
 
 use alora_calibration::{
     Calibration, Event, Learned, Provenance, StoreError,
-    characterise::{Bench, HoldOut, Journal, Source, characterise, hold_out},
+    characterise::{Bench, HoldOut, Journal, ReadingStudy, Source, characterise, hold_out, study_reading},
     drift::{DriftRecord, observe_drift},
     fit,
 };
@@ -67,6 +67,8 @@ pub struct ChipReport {
     pub actuator_bits: u8,
     /// True when every limit is kept.
     pub passed: bool,
+    /// Noise of the readings, the basis that it asks for, superposition.
+    pub reading: ReadingStudy,
     /// σ of the programming error on hold-out matrices, fractions of max|target|.
     pub holdout: HoldOut,
     /// Share of true parameters within their stated 95 % intervals; simulated chips only.
@@ -144,6 +146,7 @@ fn certify(
     let open_loop = fit_pairs(&pairs, provenance, law, context.folder)?.report;
     let certificate = Certificate::of(Evidence {
         calibration,
+        reading: report.reading.clone(),
         holdout: &report.holdout,
         drift: report.drift.clone(),
         open_loop,
@@ -199,10 +202,13 @@ async fn learn<'b>(
     let compute_seconds = started.elapsed().as_secs_f64();
     let (measurements, bench_seconds) = (bench.vectors(), bench.bench_time().as_secs_f64());
     let encoding = calibration.encoding();
-    let holdout = hold_out(&mut bench, &*encoding, &plan.holdout, &plan.verify).await?;
+    let reading = study_reading(&mut bench, &*encoding, &plan.reading).await?;
+    let readout = reading.readout();
+    let holdout = hold_out(&mut bench, &*encoding, &plan.holdout, &plan.verify, readout).await?;
     let holdout_measurements = bench.vectors() - measurements;
     let drift =
-        observe_drift(&mut bench, &*encoding, &plan.drift, holdout.verified, plan.limits.verified).await?;
+        observe_drift(&mut bench, &*encoding, &plan.drift, readout, holdout.verified, plan.limits.verified)
+            .await?;
     let descriptor = bench.descriptor().clone();
     let examination = simulated_truth(config, &calibration);
     let found = defects_found(&calibration);
@@ -229,6 +235,7 @@ async fn learn<'b>(
         passed: holdout.open_loop <= limits.open_loop && holdout.verified <= limits.verified,
         coverage: examination.as_ref().map(|examination| examination.coverage),
         examination,
+        reading,
         holdout,
         drift,
         defects,

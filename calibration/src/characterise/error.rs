@@ -137,6 +137,18 @@ pub enum CharacteriseError {
         /// Most allowed.
         most: usize,
     },
+    /// A key of the plan of the readings is out of range.
+    #[error("`{key}` of the reading plan is {value}; {least} to {most} are allowed")]
+    ReadingPlan {
+        /// Key.
+        key: &'static str,
+        /// What was found.
+        value: f64,
+        /// Least allowed.
+        least: f64,
+        /// Most allowed.
+        most: f64,
+    },
     /// Not a bank of rings.
     #[error(
         "{processor} is no bank of add-drop rings, the only incoherent kind that can be characterised; calibrate it from its data sheet with `alora calibrate`"

@@ -1,16 +1,22 @@
 //! How well a characterised processor holds matrices that it was not characterised with.
 
-use ndarray::{Array2, Array3, Array4, Axis};
+use alora_drivers::{ActuatorFrame, InputBatch};
+use ndarray::{Array2, Array3, Array4, Array5, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, CharacteriseError};
+use super::{Bench, CharacteriseError, Question};
 use crate::{
     encoding::Encoding,
     measure::MeasurementPlan,
     observer::Event,
     pairs::{Pairs, PairsError},
-    verify::{Deviation, Turn, VerifyPlan, program_and_verify, reachable, read},
-    weights::Cell,
+    readout::{ReadOut, read},
+    statistics::{
+        components::{NestedComponents, nested_components},
+        probe::Basis,
+    },
+    verify::{Deviation, Turn, VerifyPlan, program_and_verify, reachable},
+    weights::{Cell, WeightMatrix},
 };
 
 /// How much to measure.
@@ -19,15 +25,17 @@ use crate::{
 pub struct HoldOutPlan {
     /// Random matrices, 1 to 1000.
     pub matrices: usize,
-    /// Readings of each by which it is judged, 2 to 10 000.
+    /// Readings of each by which it is judged, 2 to 10 000; 0: as many as reach the uncertainty that is asked of a reading.
     pub repeats: usize,
+    /// Times that each of the first two is written away and back, 1 to 100: tells errors of writing from those that stay.
+    pub rewrites: usize,
     /// Seed of the matrices and of the probe vectors.
     pub seed: u64,
 }
 
 impl Default for HoldOutPlan {
     fn default() -> Self {
-        Self { matrices: 6, repeats: 128, seed: 1001 }
+        Self { matrices: 6, repeats: 0, rewrites: 3, seed: 1001 }
     }
 }
 
@@ -71,8 +79,13 @@ pub struct HoldOut {
     pub verified: f64,
     /// rms over the matrices of the floor that was predicted.
     pub predicted_floor: f64,
+    /// Basis in which the matrices were read.
+    pub basis: Basis,
     /// Readings of each matrix by which it is judged.
     pub repeats: usize,
+    /// Static error, re-programming and read-out of the first matrices as they were verified, each written several times. `None`
+    /// when no cell of them can be reached.
+    pub components: Option<NestedComponents>,
     /// Lowest and highest temperature of those readings, °C.
     pub celsius: [f64; 2],
     /// Matrix by matrix.
@@ -111,7 +124,11 @@ impl HoldOut {
     }
 }
 
-/// Programs random matrices, open loop and verified, and measures each.
+/// Matrices that are written several times.
+const REWRITTEN: usize = 2;
+
+/// Programs random matrices, open loop and verified, and measures each in the basis of `readout`. The first two are then
+/// written away and back.
 ///
 /// # Errors
 /// As for [`program_and_verify`].
@@ -120,24 +137,36 @@ pub async fn hold_out(
     encoding: &dyn Encoding,
     plan: &HoldOutPlan,
     verify: &VerifyPlan,
+    readout: ReadOut,
 ) -> Result<HoldOut, CharacteriseError> {
+    let judging = readout.with_repeats(plan.repeats);
     let (rows, cols) = (bench.descriptor().outputs, bench.descriptor().inputs);
     let targets = MeasurementPlan { programmings: plan.matrices, seed: plan.seed, ..Default::default() }
         .targets(rows, cols)?;
     bench.tell(Event::Started { stage: "hold-out matrices", steps: targets.len() as u64 });
     let mut matrices = Vec::with_capacity(targets.len());
+    let mut rewritten = Rewritten::new((rows, cols));
     let mut celsius = [f64::INFINITY, f64::NEG_INFINITY];
     for (index, target) in targets.iter().enumerate() {
         let name = |what: &str| format!("holdout-{index:03}-{what}");
         let seed = plan.seed.wrapping_add(0x9E37_79B9 * (index as u64 + 1));
         let encoded = encoding.encode(target)?;
         let kept = reachable(&encoded);
-        let open = read(bench, encoding, &encoded, &name("open"), plan.repeats, seed).await?;
+        let open = read(bench, encoding, &encoded, &name("open"), judging, seed).await?;
         let plan_of = VerifyPlan { seed: verify.seed ^ seed, ..*verify };
-        let verified = program_and_verify(bench, encoding, target, &name("loop"), &plan_of).await?;
-        let last =
-            read(bench, encoding, &verified.encoded, &name("verified"), plan.repeats, seed.rotate_left(7))
-                .await?;
+        let verified = program_and_verify(bench, encoding, target, &name("loop"), &plan_of, readout).await?;
+        let seed = seed.rotate_left(7);
+        let last = read(bench, encoding, &verified.encoded, &name("verified"), judging, seed).await?;
+        if index < REWRITTEN {
+            let mut writings = vec![last.values.clone()];
+            for again in 1..=plan.rewrites.max(1) {
+                write_away(bench, &name(&format!("away-{again:02}"))).await?;
+                let seed = seed.wrapping_add(0x9E37_79B9 * again as u64);
+                let name = name(&format!("rewritten-{again:02}"));
+                writings.push(read(bench, encoding, &verified.encoded, &name, judging, seed).await?.values);
+            }
+            rewritten.add(writings, target, &kept);
+        }
         matrices.push(HoldOutMatrix {
             open_loop: Deviation::of(open.values.view(), target, &kept),
             verified: Deviation::of(last.values.view(), target, &kept),
@@ -163,8 +192,49 @@ pub async fn hold_out(
         open_loop: pooled(|m| m.open_loop.rms.powi(2) - m.open_loop.noise.powi(2)),
         verified: pooled(|m| m.verified.rms.powi(2) - m.verified.noise.powi(2)),
         predicted_floor: pooled(|m| m.predicted_floor.powi(2)),
-        repeats: plan.repeats,
+        basis: judging.basis,
+        repeats: judging.repeats,
+        components: rewritten.components(),
         celsius,
         matrices,
     })
+}
+
+/// All actuators to 0, and one dark vector.
+async fn write_away(bench: &mut Bench<'_>, name: &str) -> Result<(), CharacteriseError> {
+    let descriptor = bench.descriptor();
+    let question = Question {
+        name: name.to_owned(),
+        frames: vec![ActuatorFrame::zeros(descriptor.limits.len())],
+        inputs: vec![InputBatch(Array2::zeros((1, descriptor.input_width())))],
+        repeats: 1,
+    };
+    bench.ask(question).await.map(|_| ())
+}
+
+/// Readings of matrices that were written several times.
+struct Rewritten {
+    /// Less their targets, `[repeats, rows, cols]`, writing by writing.
+    residuals: Vec<Vec<Array3<f64>>>,
+    /// Cells that all of them reach.
+    kept: Array2<bool>,
+}
+
+impl Rewritten {
+    fn new(shape: (usize, usize)) -> Self {
+        Self { residuals: Vec::new(), kept: Array2::from_elem(shape, true) }
+    }
+
+    fn add(&mut self, writings: Vec<Array3<f64>>, target: &WeightMatrix, kept: &Array2<bool>) {
+        self.residuals.push(writings.into_iter().map(|readings| readings - target.view()).collect());
+        self.kept.zip_mut_with(kept, |all, &this| *all &= this);
+    }
+
+    fn components(&self) -> Option<NestedComponents> {
+        let first = self.residuals.first()?;
+        let (repeats, rows, cols) = first.first()?.dim();
+        let shape = (self.residuals.len(), first.len(), repeats, rows, cols);
+        let residuals = Array5::from_shape_fn(shape, |(p, w, r, i, j)| self.residuals[p][w][(r, i, j)]);
+        nested_components(residuals.view(), self.kept.view())
+    }
 }

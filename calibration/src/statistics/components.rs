@@ -1,9 +1,13 @@
-//! Programming and read-out components of variance.
+//! Components of variance: read-out, re-programming, static error.
+
+mod nested;
 
 use ndarray::{Array3, ArrayView2, ArrayView4, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::interval::{Effective, chi_square_quantile, effective_n_of};
+
+pub use nested::{NestedComponents, nested_components};
 
 /// Components of the error, with 95 % intervals, all in units of the full scale.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,18 +58,39 @@ pub fn components(
     // to its value 2/ν, gives 2 + 4/ν (6 for ν = 1, the case of `effective_n`).
     let degrees = effective_n_of(variances.view(), kept, 2.0 / nu, 2.0 + 4.0 / nu).n_effective;
 
-    let (mean_square, readout_share) = (rms * rms, ms_within / repeats as f64);
-    let [low, high] = interval_of_square(mean_square, effective.n_effective);
-    let [readout_low, readout_high] = interval_of_square(ms_within, degrees);
-    let difference = mean_square - readout_share;
-    let down = (mean_square - low).hypot(readout_high / repeats as f64 - readout_share);
-    let up = (high - mean_square).hypot(readout_share - readout_low / repeats as f64);
+    let means = MeanSquare { value: rms * rms, degrees: effective.n_effective };
+    let readings = MeanSquare { value: ms_within, degrees };
+    let (programming, programming_ci95) = means.less(readings, 1.0 / repeats as f64);
     Some(Components {
-        programming: difference.max(0.0).sqrt(),
-        programming_ci95: [difference - down, difference + up].map(|square| square.max(0.0).sqrt()),
+        programming,
+        programming_ci95,
         readout: ms_within.sqrt(),
-        readout_ci95: [readout_low.sqrt(), readout_high.sqrt()],
+        readout_ci95: readings.interval().map(f64::sqrt),
     })
+}
+
+/// A mean square and its effective degrees of freedom.
+#[derive(Clone, Copy, Debug)]
+struct MeanSquare {
+    value: f64,
+    degrees: f64,
+}
+
+impl MeanSquare {
+    /// 95 % interval of the variance behind it.
+    fn interval(self) -> [f64; 2] {
+        [0.975, 0.025].map(|p| self.value * self.degrees / chi_square_quantile(p, self.degrees))
+    }
+
+    /// `√(self − share · other)`, not below 0, with its modified large-sample 95 % interval.
+    fn less(self, other: Self, share: f64) -> (f64, [f64; 2]) {
+        let ([low, high], [other_low, other_high]) = (self.interval(), other.interval());
+        let difference = self.value - share * other.value;
+        let down = (self.value - low).hypot(share * (other_high - other.value));
+        let up = (high - self.value).hypot(share * (other.value - other_low));
+        let root = |square: f64| square.max(0.0).sqrt();
+        (root(difference), [difference - down, difference + up].map(root))
+    }
 }
 
 /// Sample variance over the repeats, `[P, rows, cols]`, divided by `scale²`.
@@ -75,9 +100,4 @@ fn within(readings: ArrayView4<'_, f64>, scale: f64) -> Array3<f64> {
         let mean = reads.sum() / n;
         reads.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / ((n - 1.0) * scale * scale)
     })
-}
-
-/// 95 % interval of a variance from a mean square of `dof` degrees.
-fn interval_of_square(mean_square: f64, dof: f64) -> [f64; 2] {
-    [0.975, 0.025].map(|p| mean_square * dof / chi_square_quantile(p, dof))
 }

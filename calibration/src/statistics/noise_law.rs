@@ -1,8 +1,12 @@
 //! The photon-transfer curve: read-out variance against signal.
 
+mod quantisation;
+mod transfer;
+
 use serde::{Deserialize, Serialize};
 
-use super::linear::solve;
+pub use quantisation::{DITHER, Quantisation, lasting_rounding, quantisation};
+pub use transfer::{TransferCurve, detected_curve, transfer_curve};
 
 /// Repeated readings of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +31,23 @@ impl TransferPoint {
         let variance = readings.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / dof;
         Some(Self { mean, variance, dof })
     }
+}
+
+/// A point of which is known what light was detected and in what steps it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectedPoint {
+    /// Mean of the readings.
+    pub mean: f64,
+    /// Light behind it, in the unit of the mean: `|m|` where one detector sees all of it, more where a balanced pair
+    /// subtracts.
+    pub light: f64,
+    /// Step `Δ` of the converter, in that unit; 0 for none.
+    pub step: f64,
+    /// Sample variance of the readings, in that unit squared.
+    pub variance: f64,
+    /// Degrees of freedom of the variance.
+    pub dof: f64,
 }
 
 /// Variance of one reading of signal `m`: `a + b|m| + c m²`.
@@ -59,283 +80,18 @@ impl NoiseLaw {
     /// Variance of one reading of `signal`.
     #[must_use]
     pub fn variance_at(&self, signal: f64) -> f64 {
-        self.additive + signal.abs() * (self.shot + signal.abs() * self.relative)
+        self.variance_of(signal, signal.abs())
+    }
+
+    /// Variance of one reading of `signal`, with `light` detected: more than the signal where a balanced pair subtracts.
+    #[must_use]
+    pub fn variance_of(&self, signal: f64, light: f64) -> f64 {
+        self.additive + self.shot * light + self.relative * signal * signal
     }
 
     /// The law without the part of `a` that a step of the converter explains, `Δ²/12`; `a` is not taken below 0.
     #[must_use]
     pub fn without_quantisation(&self, step: f64) -> Self {
         Self { additive: (self.additive - step * step / 12.0).max(0.0), ..*self }
-    }
-}
-
-/// A law fitted, and how well it describes the points.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TransferCurve {
-    /// The law.
-    pub law: NoiseLaw,
-    /// `Σ (s² − σ²)²ν/2σ⁴` over the points: about `points − 3` when the law holds.
-    pub chi_square: f64,
-    /// Points used.
-    pub points: usize,
-}
-
-/// Fits [`NoiseLaw`] by non-negative weighted least squares, repeated with the weights of the last fit.
-///
-/// A sample variance of `ν` degrees has `Var(s²) = 2σ⁴/ν`, so the weight is `ν/2σ⁴`; with weights from the fit this is the
-/// likelihood equation of the scaled chi-square (Davidian & Carroll, JASA 82, 1079 (1987)). Photon-transfer curve: Janesick,
-/// *Photon Transfer* (SPIE 2007), chapter 5. Standard errors are the roots of the diagonal of the inverse of the normal
-/// matrix of all three terms, so an estimate held at 0 keeps the standard error it would have free.
-///
-/// `None` for fewer than 4 points, when the means take fewer than 3 values in modulus, or when every variance is 0 or one
-/// is negative or not finite.
-#[must_use]
-pub fn transfer_curve(points: &[TransferPoint]) -> Option<TransferCurve> {
-    let sound =
-        |p: &TransferPoint| p.mean.is_finite() && p.variance.is_finite() && p.variance >= 0.0 && p.dof > 0.0;
-    if points.len() < 4 || !points.iter().all(sound) {
-        return None;
-    }
-    let weight: f64 = points.iter().map(|p| p.dof).sum();
-    let unit = points.iter().map(|p| p.dof * p.variance).sum::<f64>() / weight;
-    let span = points.iter().map(|p| p.mean.abs()).fold(0.0, f64::max);
-    if unit == 0.0 || span == 0.0 || levels(points, span) < 3 {
-        return None;
-    }
-    // In units of the mean variance and the largest signal, so that the normal equations are well conditioned.
-    let scaled: Vec<TransferPoint> = points
-        .iter()
-        .map(|p| TransferPoint { mean: p.mean.abs() / span, variance: p.variance / unit, dof: p.dof })
-        .collect();
-    let mut fit = [1.0, 0.0, 0.0];
-    for _ in 0..100 {
-        let (normal, right) = normal_equations(&scaled, fit);
-        let next = non_negative(&normal, &right)?;
-        let moved = (0..3).map(|k| (next[k] - fit[k]).abs()).fold(0.0, f64::max);
-        fit = next;
-        if moved < 1e-12 {
-            break;
-        }
-    }
-    let (normal, _) = normal_equations(&scaled, fit);
-    let error = |k: usize| {
-        let mut one = [0.0; 3];
-        one[k] = 1.0;
-        solve(normal, one).map(|column| column[k].max(0.0).sqrt())
-    };
-    let scales = [unit, unit / span, unit / (span * span)];
-    let [additive, shot, relative] = std::array::from_fn(|k| fit[k] * scales[k]);
-    let law = NoiseLaw {
-        additive,
-        shot,
-        relative,
-        additive_std_error: error(0)? * scales[0],
-        shot_std_error: error(1)? * scales[1],
-        relative_std_error: error(2)? * scales[2],
-    };
-    let chi_square =
-        scaled.iter().map(|p| 0.5 * p.dof * (p.variance / variance(fit, p.mean) - 1.0).powi(2)).sum();
-    Some(TransferCurve { law, chi_square, points: points.len() })
-}
-
-/// Variance of a scaled point; not below a millionth of the mean, so that a point without noise does not take all weight.
-fn variance([a, b, c]: [f64; 3], m: f64) -> f64 {
-    (a + m * (b + m * c)).max(1e-6)
-}
-
-fn levels(points: &[TransferPoint], span: f64) -> usize {
-    let mut means: Vec<f64> = points.iter().map(|p| p.mean.abs()).collect();
-    means.sort_unstable_by(f64::total_cmp);
-    1 + means.windows(2).filter(|pair| pair[1] - pair[0] > 1e-9 * span).count()
-}
-
-fn normal_equations(points: &[TransferPoint], fit: [f64; 3]) -> ([[f64; 3]; 3], [f64; 3]) {
-    let (mut normal, mut right) = ([[0.0; 3]; 3], [0.0; 3]);
-    for p in points {
-        let basis = [1.0, p.mean, p.mean * p.mean];
-        let weight = 0.5 * p.dof / variance(fit, p.mean).powi(2);
-        for i in 0..3 {
-            right[i] += weight * basis[i] * p.variance;
-            for j in 0..3 {
-                normal[i][j] += weight * basis[i] * basis[j];
-            }
-        }
-    }
-    (normal, right)
-}
-
-/// Least squares of three unknowns that are not negative, by trying every set of free ones.
-fn non_negative(normal: &[[f64; 3]; 3], right: &[f64; 3]) -> Option<[f64; 3]> {
-    let cost = |x: &[f64; 3]| -> f64 {
-        (0..3).map(|i| x[i] * ((0..3).map(|j| normal[i][j] * x[j]).sum::<f64>() - 2.0 * right[i])).sum()
-    };
-    (1..8_u8)
-        .filter_map(|free| {
-            let (mut a, mut b) = (*normal, *right);
-            for k in (0..3).filter(|k| free & (1 << k) == 0) {
-                // Row and column: the others must not see an unknown that is held at 0.
-                (0..3).for_each(|j| (a[k][j], a[j][k]) = (0.0, 0.0));
-                (a[k][k], b[k]) = (1.0, 0.0);
-            }
-            solve(a, b).filter(|x| x.iter().all(|&value| value >= 0.0))
-        })
-        .min_by(|x, y| cost(x).total_cmp(&cost(y)))
-}
-
-/// What the steps of an output converter do to repeated readings.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quantisation {
-    /// `Δ`, in the unit of the readings.
-    pub step: f64,
-    /// `Δ²/12`, the variance of a rounding error that is uniform (Bennett, Bell Syst. Tech. J. 27, 446 (1948)).
-    pub variance: f64,
-    /// Share of the additive noise that it explains, `min(1, Δ²/12a)`; 1 for `a = 0`.
-    pub share: f64,
-    /// The share is above a half: a finer converter would help more than a quieter amplifier.
-    pub dominates: bool,
-    /// Part of the points whose readings are not dithered: analogue noise below [`DITHER`] steps. Their rounding error is
-    /// the same at each repeat and does not average away.
-    pub undithered: f64,
-}
-
-/// Analogue noise, in steps, from which rounding errors of repeats are independent: at `σ = Δ/2` the mean of the
-/// converter's output is off by at most `(Δ/π)·exp(−2π²σ²/Δ²) = 0.0023 Δ`
-/// (Carbone & Petri, IEEE Trans. Instrum. Meas. 43, 389 (1994)).
-pub const DITHER: f64 = 0.5;
-
-/// Compares the noise of the points with a step `Δ > 0` of the converter.
-///
-/// With dither the total variance of a reading is the analogue one plus `Δ²/12`; a point whose measured variance is below
-/// `Δ²(1/4 + 1/12)` therefore has less analogue noise than half a step. `None` without points.
-#[must_use]
-pub fn quantisation(law: &NoiseLaw, points: &[TransferPoint], step: f64) -> Option<Quantisation> {
-    if points.is_empty() || step.is_nan() || step <= 0.0 {
-        return None;
-    }
-    let variance = step * step / 12.0;
-    let share = if law.additive > variance { variance / law.additive } else { 1.0 };
-    let least = step * step * DITHER * DITHER + variance;
-    let undithered = points.iter().filter(|p| p.variance < least).count() as f64 / points.len() as f64;
-    Some(Quantisation { step, variance, share, dominates: share > 0.5, undithered })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-    use rand_distr::{Distribution, StandardNormal};
-
-    use super::*;
-
-    /// `points` signals from 0 to 1, each read `repeats` times with the noise of `law`.
-    fn simulated(law: &NoiseLaw, points: usize, repeats: usize, rng: &mut impl Rng) -> Vec<TransferPoint> {
-        (0..points)
-            .map(|k| {
-                let signal = k as f64 / (points - 1) as f64;
-                let sd = law.variance_at(signal).sqrt();
-                let readings: Vec<f64> = (0..repeats)
-                    .map(|_| {
-                        let unit: f64 = StandardNormal.sample(rng);
-                        signal + sd * unit
-                    })
-                    .collect();
-                TransferPoint::of(&readings).unwrap()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn exact_variances_give_the_law_back() {
-        let law = NoiseLaw::new(2.0, 0.3, 0.01);
-        let points: Vec<_> = (0..9)
-            .map(|k| 10.0 * f64::from(k))
-            .map(|mean| TransferPoint { mean, variance: law.variance_at(mean), dof: 9.0 })
-            .collect();
-        let found = transfer_curve(&points).unwrap();
-        for (found, truth) in [(found.law.additive, 2.0), (found.law.shot, 0.3), (found.law.relative, 0.01)] {
-            assert!((found - truth).abs() < 1e-9 * truth, "{found} against {truth}");
-        }
-        assert!(found.chi_square < 1e-15);
-    }
-
-    #[test]
-    fn standard_errors_are_the_scatter_over_seeds() {
-        // 1000 seeds: a mean is known to σ/√1000, a variance to √(2/1000) = 4.5 %; 4 of these. The law is such that no
-        // estimate comes near 0, where it would be held.
-        let truth = NoiseLaw::new(1e-4, 4e-4, 9e-4);
-        let seeds = 1000;
-        let laws: Vec<NoiseLaw> = (0..seeds)
-            .map(|seed| {
-                let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-                transfer_curve(&simulated(&truth, 100, 100, rng)).unwrap().law
-            })
-            .collect();
-        let n = seeds as f64;
-        type Part = fn(&NoiseLaw) -> (f64, f64);
-        let parts: [Part; 3] = [
-            |law| (law.additive, law.additive_std_error),
-            |law| (law.shot, law.shot_std_error),
-            |law| (law.relative, law.relative_std_error),
-        ];
-        for part in parts {
-            let truth = part(&truth).0;
-            let mean = laws.iter().map(|law| part(law).0).sum::<f64>() / n;
-            let variance = laws.iter().map(|law| (part(law).0 - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            let claimed = laws.iter().map(|law| part(law).1.powi(2)).sum::<f64>() / n;
-            assert!((mean - truth).abs() < 4.0 * (variance / n).sqrt(), "mean {mean} of {truth}");
-            assert!(
-                (variance / claimed - 1.0).abs() < 4.0 * (2.0 / n).sqrt(),
-                "{variance} against {claimed}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_term_that_is_absent_is_not_found() {
-        let rng = &mut ChaCha8Rng::seed_from_u64(5);
-        let found = transfer_curve(&simulated(&NoiseLaw::new(1e-4, 0.0, 0.0), 64, 50, rng)).unwrap().law;
-        assert!(found.shot >= 0.0 && found.relative >= 0.0);
-        assert!(found.shot < 4.0 * found.shot_std_error && found.relative < 4.0 * found.relative_std_error);
-        assert!((found.additive - 1e-4).abs() < 4.0 * found.additive_std_error);
-    }
-
-    #[test]
-    fn a_fit_is_refused_where_the_terms_cannot_be_told_apart() {
-        let point = |mean, variance| TransferPoint { mean, variance, dof: 5.0 };
-        assert_eq!(
-            transfer_curve(&[point(1.0, 1.0), point(-1.0, 1.0), point(1.0, 2.0), point(2.0, 1.0)]),
-            None
-        );
-        assert_eq!(transfer_curve(&[0.0, 1.0, 2.0, 3.0].map(|mean| point(mean, 0.0))), None);
-        assert!(transfer_curve(&[0.0, 1.0, 2.0, 3.0].map(|mean| point(mean, 1.0))).is_some());
-    }
-
-    #[test]
-    fn repeats_average_a_dithered_step_and_not_an_undithered_one() {
-        // 1000 signals read 100 times through a converter of step 1, with analogue noise of 1 and of 0.02 steps.
-        let rng = &mut ChaCha8Rng::seed_from_u64(11);
-        for (noise, undithered, dominates) in [(1.0, false, false), (0.02, true, true)] {
-            let mut points = Vec::new();
-            let mut bias = 0.0;
-            for k in 0..1000 {
-                let signal = 10.0 + 20.0 * (f64::from(k) + 0.5) / 1000.0;
-                let readings: Vec<f64> = (0..100)
-                    .map(|_| {
-                        let unit: f64 = StandardNormal.sample(rng);
-                        (signal + noise * unit).round()
-                    })
-                    .collect();
-                points.push(TransferPoint::of(&readings).unwrap());
-                bias += (points[k as usize].mean - signal).powi(2) / 1000.0;
-            }
-            let law = transfer_curve(&points).unwrap().law;
-            let found = quantisation(&law, &points, 1.0).unwrap();
-            assert_eq!(found.undithered > 0.5, undithered, "{found:?}");
-            assert_eq!(found.dominates, dominates, "{found:?}");
-            // With dither: (σ² + Δ²/12)/100, known to √(2/1000); without: Δ²/12 whatever the repeats.
-            let expected = if undithered { 1.0 / 12.0 } else { (1.0 + 1.0 / 12.0) / 100.0 };
-            assert!((bias / expected - 1.0).abs() < 4.0 * (2.0_f64 / 1000.0).sqrt(), "{bias} of {expected}");
-        }
     }
 }

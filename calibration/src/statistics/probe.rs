@@ -1,12 +1,14 @@
 //! Bases in which a matrix is probed, and how a weight is decoded from the readings.
 
 mod choice;
+mod conditions;
 mod hadamard;
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
-pub use choice::{AdcRange, Choice, InputAlphabet, MatrixScale, Prediction, VarianceShares, choose, predict};
+pub use choice::{Choice, Prediction, VarianceShares, choose, predict};
+pub use conditions::{AUTO_RANGED, AdcRange, InputAlphabet, MatrixScale};
 pub use hadamard::{Construction, HadamardOrder};
 
 /// Set of input vectors from whose readings each weight is found.

@@ -42,7 +42,7 @@ pub struct Superposition {
 }
 
 /// Level at which departures are called significant.
-const LEVEL: f64 = 0.01;
+pub const LEVEL: f64 = 0.01;
 
 /// Compares two estimates of one matrix by bases that light the processor differently (e.g. one-hot and Hadamard).
 ///

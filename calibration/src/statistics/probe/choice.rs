@@ -4,67 +4,11 @@ use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 
-use super::Basis;
+use super::{
+    Basis,
+    conditions::{AUTO_RANGED, AdcRange, InputAlphabet, MatrixScale},
+};
 use crate::statistics::noise_law::NoiseLaw;
-
-/// What an input can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputAlphabet {
-    /// `[0, 1]`: intensities.
-    Unipolar,
-    /// `[−1, 1]`: fields, or inputs behind a differential modulator.
-    Bipolar,
-}
-
-/// Range of the output converter. A step is `range / 2^bits`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AdcRange {
-    /// Steps too fine to matter.
-    Ideal,
-    /// The range stays. Where the largest reading would exceed it, the inputs are dimmed.
-    Fixed {
-        /// Largest reading, in units of a weight at full input.
-        full_scale: f64,
-        /// Bits.
-        bits: u32,
-    },
-    /// The range follows the largest reading of the basis.
-    Rescaled {
-        /// Bits.
-        bits: u32,
-    },
-}
-
-/// Size of the weights to be probed, in the unit of a reading at full input.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MatrixScale {
-    /// Mean of the weights, with sign.
-    pub mean: f64,
-    /// Mean of their moduli.
-    pub mean_modulus: f64,
-    /// Root of their mean square.
-    pub rms: f64,
-    /// Largest modulus.
-    pub peak: f64,
-    /// Outputs that are read at once: the largest reading grows with their number.
-    pub outputs: usize,
-}
-
-impl MatrixScale {
-    /// Weights uniform in `[0, 1]`.
-    #[must_use]
-    pub fn uniform_unipolar(outputs: usize) -> Self {
-        Self { mean: 0.5, mean_modulus: 0.5, rms: (1.0_f64 / 3.0).sqrt(), peak: 1.0, outputs }
-    }
-
-    /// Weights uniform in `[−1, 1]`.
-    #[must_use]
-    pub fn uniform_bipolar(outputs: usize) -> Self {
-        Self { mean: 0.0, ..Self::uniform_unipolar(outputs) }
-    }
-}
 
 /// Parts of a variance, which sum to 1 where there is any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -247,20 +191,26 @@ pub fn predict(
     let largest_reading =
         if basis == Basis::OneHot { matrix.peak } else { largest(&readings, matrix.outputs) };
     let (dimming, step) = match adc {
-        AdcRange::Ideal => (1.0, 0.0),
+        AdcRange::Ideal | AdcRange::AutoRanged { .. } => (1.0, 0.0),
         AdcRange::Rescaled { bits } => (1.0, largest_reading / 2_f64.powi(bits.cast_signed())),
         AdcRange::Fixed { full_scale, bits } => {
             let dimming = if largest_reading > full_scale { full_scale / largest_reading } else { 1.0 };
             (dimming, full_scale / 2_f64.powi(bits.cast_signed()))
         }
     };
+    // Steps that follow the readings are a part of their squares.
+    let of_reading = match adc {
+        AdcRange::AutoRanged { bits } => AUTO_RANGED / 4_f64.powi(bits.cast_signed()),
+        AdcRange::Ideal | AdcRange::Fixed { .. } | AdcRange::Rescaled { .. } => 0.0,
+    };
     let mut parts = VarianceShares::default();
     for (column, reading) in probe.decoder().columns().into_iter().zip(&readings) {
         let weight = column.iter().map(|d| d * d).sum::<f64>() / inputs as f64;
         parts.additive += weight * law.additive / (dimming * dimming);
         parts.shot += weight * law.shot * reading.light / dimming;
-        parts.relative += weight * law.relative * (reading.mean * reading.mean + reading.variance);
-        parts.quantisation += weight * step * step / (12.0 * dimming * dimming);
+        let square = reading.mean * reading.mean + reading.variance;
+        parts.relative += weight * law.relative * square;
+        parts.quantisation += weight * (step * step / (dimming * dimming) + of_reading * square) / 12.0;
     }
     let variance = parts.additive + parts.shot + parts.relative + parts.quantisation;
     let share = |part: f64| if variance > 0.0 { part / variance } else { 0.0 };
@@ -328,6 +278,18 @@ mod tests {
             chosen(NoiseLaw::default(), InputAlphabet::Bipolar, AdcRange::Fixed { full_scale: 1.0, bits: 8 });
         assert_eq!(narrow.basis, Basis::OneHot);
         assert!(narrow.candidates.iter().all(|c| (c.dimming * c.largest_reading - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_range_that_follows_every_reading_is_like_noise_of_the_source() {
+        let adc = AdcRange::AutoRanged { bits: 8 };
+        let of = |basis| {
+            predict(basis, 64, &NoiseLaw::default(), &MatrixScale::uniform_unipolar(64), adc).variance
+        };
+        // E Δ² = 2.16 E w²/2¹⁶, and Σy² = M Σw².
+        assert!((of(Basis::OneHot) / (1.5 / 2_f64.ln() / 65536.0 / 36.0) - 1.0).abs() < 1e-12);
+        assert!((of(Basis::OneHot) / of(Basis::SignedHadamard) - 1.0).abs() < 1e-12);
+        assert_eq!(chosen(NoiseLaw::default(), InputAlphabet::Unipolar, adc).basis, Basis::OneHot);
     }
 
     #[test]
