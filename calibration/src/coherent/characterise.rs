@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::{prior::Beliefs, probe::Front, start::Start};
 use super::{
     CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect, ShifterFault,
-    twin::{Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
+    twin::{Curvature, Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
 };
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
@@ -163,9 +163,9 @@ pub(crate) async fn characterise(
         let prior = beliefs.of_phases(twin);
         Fit { layout, settings: few, noise, prior: &prior, rounds: 1 }.rms(twin)
     });
-    let (mut fitted, prior) = refine(layout, begun, &settings, noise, &mut beliefs);
+    let (mut fitted, prior, curvature) = refine(layout, begun, &settings, noise, &mut beliefs);
     let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
-    let sd = fit.uncertainty(&fitted.twin);
+    let sd = fit.uncertainty(&fitted.twin, &curvature);
     let blocks = fitted.twin.blocks.clone();
     Gauge::new(layout).fix(&blocks, &mut fitted.twin.values);
     let mut found = CoherentCharacterisation {
@@ -229,22 +229,22 @@ fn refine(
     settings: &[Setting],
     noise: Noise,
     beliefs: &mut Beliefs,
-) -> (Fitted, Prior) {
+) -> (Fitted, Prior, Curvature) {
     let first = settings.len().min(8 * layout.modes().max(8));
     let prior = beliefs.of_phases(&start);
-    let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
+    let fit = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 };
+    let rough = fit.run(&start, &fit.curvature(&start));
     let prior = beliefs.of_all(&rough.twin);
     let more = settings.len().min(2 * first);
-    let better =
-        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
-    let nearly =
-        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 1 }.nearly(&better.twin);
-    beliefs.learn(layout, &better.twin, &nearly);
+    let fit = Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 };
+    let curvature = fit.curvature(&rough.twin);
+    let better = fit.run(&rough.twin, &curvature);
+    beliefs.learn(layout, &better.twin, &fit.nearly(&better.twin, &curvature));
     let prior = beliefs.of_all(&better.twin);
-    let fitted = Fit { layout, settings, noise, prior: &prior, rounds: 12 }.run(&better.twin);
-    let nearly = Fit { layout, settings, noise, prior: &prior, rounds: 1 }.nearly(&fitted.twin);
-    beliefs.learn(layout, &fitted.twin, &nearly);
+    let fit = Fit { layout, settings, noise, prior: &prior, rounds: 12 };
+    let fitted = fit.run(&better.twin, &curvature);
+    beliefs.learn(layout, &fitted.twin, &fit.nearly(&fitted.twin, &curvature));
     let prior = beliefs.of_all(&fitted.twin);
-    let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
-    (last, prior)
+    let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin, &curvature);
+    (last, prior, curvature)
 }
