@@ -88,7 +88,16 @@ fn the_image_is_the_derivative_of_what_the_twin_shows_and_the_transpose_its_adjo
 #[test]
 fn the_gradient_of_the_step_is_that_of_the_objective_with_the_oscillators_phases_at_their_best() {
     let modes = 4;
-    let (layout, twin, settings) = problem(modes);
+    let (layout, twin, mut settings) = problem(modes);
+    // Residuals that are small against the fields, and a reference that is a little off.
+    for setting in &mut settings {
+        let seen = setting.seen(&layout, &twin, &twin.parts(), None);
+        for mode in 0..modes {
+            let residual = seen.residual.row(mode).to_vec();
+            setting.shown.row_mut(mode).iter_mut().zip(residual).for_each(|(shown, r)| *shown -= 0.97 * r);
+        }
+        setting.oscillator.iter_mut().for_each(|phase| *phase += 0.05);
+    }
     let prior = Prior { mean: vec![0.0; twin.values.len()], sd: vec![1.0; twin.values.len()] };
     // The reference is neither trusted blindly nor useless.
     let noise = Noise { quadrature: 0.1, oscillator: 0.05 };
@@ -104,9 +113,8 @@ fn the_gradient_of_the_step_is_that_of_the_objective_with_the_oscillators_phases
             fit.objective(&moved, noise)
         };
         let numeric = (moved(-1.0) - moved(1.0)) / (4.0 * h);
-        // With residuals as large as the fields three steps of the phases leave a thousandth.
         assert!(
-            (numeric - gradient[k]).abs() < 5e-3 * (1.0 + gradient[k].abs()),
+            (numeric - gradient[k]).abs() < 1e-3 * (1.0 + gradient[k].abs()),
             "{k}: {numeric} against {}",
             gradient[k]
         );
