@@ -184,13 +184,15 @@ async fn main() {
         let square = sigmas.iter().map(|s| s * s).sum::<f64>() / sigmas.len().max(1) as f64;
         let inside = kinds.values().fold(Tally::default(), |sum, kind| sum.with(kind));
         println!(
-            "chip {seed}: {cpu:.1} CPU s, {wall:.1} s; {} vectors; residual {:.6} of {:.6}; open loop {:.4} % of max|W|; coverage {:.4}; defects {:?}",
+            "chip {seed}: {cpu:.1} CPU s, {wall:.1} s; {} vectors; residual {:.6} of {:.6}; open loop {:.4} % of max|W|; coverage {:.4}; defects {:?}; unseen {:?}; {:?}",
             calibration.measurements,
             found.residual,
             found.expected_residual,
             100.0 * square.sqrt(),
             inside.share(),
-            found.defects
+            found.defects,
+            found.unseen,
+            found.sweeps
         );
         for (name, kind) in kinds {
             println!("  {name:18} {:6}  inside {:.4}  rms {:.3e}", kind.n, kind.share(), kind.rms());

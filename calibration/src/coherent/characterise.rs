@@ -3,6 +3,7 @@
 //! Dark; attenuators found and opened; every other shifter swept, column by column; the interior from the sweeps
 //! ([`recursion`]); then the whole twin at once, to fields at random settings.
 
+mod acceptance;
 mod prior;
 mod probe;
 mod recursion;
@@ -152,17 +153,24 @@ pub(crate) async fn characterise(
         rng: ChaCha8Rng::seed_from_u64(plan.seed),
     };
     work.dark().await?;
-    let start = Start::find(&mut work, sheet).await?;
     let count = if plan.settings > 0 { plan.settings } else { settings_for(modes) };
-    let settings = work.settings(count).await?;
+    let start = Start::find(&mut work, sheet, count).await?;
+    let Start { mut defects, background, trials, .. } = start;
+    let settings = work.settings(count - trials.spent).await?;
     let (layout, front) = (&work.layout, &work.front);
     let noise = Noise { quadrature: front.count / 12f64.sqrt(), oscillator: REFERENCE };
-    let mut beliefs = Beliefs::new(layout, sheet, start.defects.clone());
     let few = &settings[..settings.len().min(FEW)];
-    let begun = with_stuck_attenuators(layout, start.twin, &start.defects, |twin| {
-        let prior = beliefs.of_phases(twin);
+    let mut begun = with_stuck_attenuators(layout, start.twin, &defects, |twin| {
+        let prior = Beliefs::new(layout, sheet, defects.clone()).of_phases(twin);
         Fit { layout, settings: few, noise, prior: &prior, rounds: 1 }.rms(twin)
     });
+    let unseen = take_unseen(layout, &mut begun, &mut defects, &front.drives(&background));
+    let mut beliefs = Beliefs::new(layout, sheet, defects.clone());
+    let notes =
+        defects.iter().map(ShifterDefect::sentence).chain(unseen.iter().map(|&shifter| {
+            format!("no light passes phase shifter {shifter}; whether it works cannot be told")
+        }));
+    notes.for_each(|note| work.bench.tell(Event::Note(note)));
     let (mut fitted, prior, curvature) = refine(layout, begun, &settings, noise, &mut beliefs);
     let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
     let sd = fit.uncertainty(&fitted.twin, &curvature);
@@ -176,7 +184,9 @@ pub(crate) async fn characterise(
         limits: descriptor.limits,
         sheet: *sheet,
         dark: front.dark.clone(),
-        defects: start.defects,
+        defects,
+        unseen,
+        sweeps: trials.told(layout),
         residual: fitted.rms,
         expected_residual: noise.quadrature,
         phase_at_zero: Learnt::default(),
@@ -195,6 +205,27 @@ pub(crate) async fn characterise(
     };
     found.fill(layout, &fitted.twin, &sd);
     Ok(found)
+}
+
+/// Takes what no light passes at `drives` out of the silent among `defects` and believes it to be as the data sheet says; such
+/// shifters, in frame order. The attenuators' θ were swept before, when the V mesh let light to all of them.
+fn take_unseen(
+    layout: &Layout,
+    twin: &mut Twin,
+    defects: &mut Vec<ShifterDefect>,
+    drives: &[f64],
+) -> Vec<usize> {
+    let unlit = start::unlit(layout, twin, drives);
+    let thetas: Vec<usize> = (0..layout.modes()).map(|mode| layout.topology.attenuator_theta(mode)).collect();
+    let unseen: Vec<usize> = defects
+        .iter()
+        .filter(|defect| defect.kind == ShifterFault::Stuck && unlit[defect.actuator])
+        .map(|defect| defect.actuator)
+        .filter(|actuator| !thetas.contains(actuator))
+        .collect();
+    defects.retain(|defect| !unseen.contains(&defect.actuator));
+    unseen.iter().for_each(|&shifter| twin.of_mut(|b| &b.slope)[shifter] = 0.0);
+    unseen
 }
 
 /// An attenuator that cannot be moved was swept by nobody: its θ is the one of a turn's parts with which the twin misses the
