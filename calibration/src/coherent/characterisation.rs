@@ -112,7 +112,8 @@ pub struct CoherentCharacterisation {
     pub dark: Vec<f64>,
     /// Shifters that do not work as the others.
     pub defects: Vec<ShifterDefect>,
-    /// Shifters that no light passed, whatever was set: whether they work cannot be told. Their laws are the data sheet's.
+    /// Shifters that no light passed, whatever was set: whether they work cannot be told. Their laws are the data sheet's,
+    /// or no law where that explains their neighbours better.
     #[serde(default)]
     pub unseen: Vec<usize>,
     /// How the sweeps of single shifters went.

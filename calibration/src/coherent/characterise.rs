@@ -7,6 +7,7 @@ mod acceptance;
 mod prior;
 mod probe;
 mod recursion;
+mod refine;
 mod start;
 mod sweep;
 
@@ -18,10 +19,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::{prior::Beliefs, probe::Front, start::Start};
+use self::{
+    probe::Front,
+    refine::{Refined, Task, take_unseen},
+    start::Start,
+};
 use super::{
-    CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect, ShifterFault,
-    twin::{Curvature, Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
+    CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect,
+    twin::{Fit, Gauge, Layout, Noise, Setting},
 };
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
@@ -51,9 +56,6 @@ impl Default for CoherentPlan {
 
 /// Shots averaged for the dark offsets.
 const DARK_SHOTS: usize = 256;
-/// Settings by which the θ of a stuck attenuator is found, and parts of a turn that are tried.
-const FEW: usize = 48;
-const PARTS: usize = 12;
 /// Settings of one question of the global refinement.
 const BLOCK: usize = 64;
 /// Random settings reach this share beyond a full turn.
@@ -159,19 +161,15 @@ pub(crate) async fn characterise(
     let settings = work.settings(count - trials.spent).await?;
     let (layout, front) = (&work.layout, &work.front);
     let noise = Noise { quadrature: front.count / 12f64.sqrt(), oscillator: REFERENCE };
-    let few = &settings[..settings.len().min(FEW)];
-    let mut begun = with_stuck_attenuators(layout, start.twin, &defects, |twin| {
-        let prior = Beliefs::new(layout, sheet, defects.clone()).of_phases(twin);
-        Fit { layout, settings: few, noise, prior: &prior, rounds: 1 }.rms(twin)
-    });
-    let unseen = take_unseen(layout, &mut begun, &mut defects, &front.drives(&background));
-    let mut beliefs = Beliefs::new(layout, sheet, defects.clone());
+    let task = Task { layout, sheet, settings: &settings, noise };
+    let begun = task.with_stuck_attenuators(start.twin, &defects);
+    let unseen = take_unseen(layout, &begun, &mut defects, &front.drives(&background));
     let notes =
         defects.iter().map(ShifterDefect::sentence).chain(unseen.iter().map(|&shifter| {
             format!("no light passes phase shifter {shifter}; whether it works cannot be told")
         }));
     notes.for_each(|note| work.bench.tell(Event::Note(note)));
-    let (mut fitted, prior, curvature) = refine(layout, begun, &settings, noise, &mut beliefs);
+    let Refined { mut fitted, prior, curvature } = task.refine(&begun, &defects, &unseen);
     let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
     let sd = fit.uncertainty(&fitted.twin, &curvature);
     let blocks = fitted.twin.blocks.clone();
@@ -205,77 +203,4 @@ pub(crate) async fn characterise(
     };
     found.fill(layout, &fitted.twin, &sd);
     Ok(found)
-}
-
-/// Takes what no light passes at `drives` out of the silent among `defects` and believes it to be as the data sheet says; such
-/// shifters, in frame order. The attenuators' θ were swept before, when the V mesh let light to all of them.
-fn take_unseen(
-    layout: &Layout,
-    twin: &mut Twin,
-    defects: &mut Vec<ShifterDefect>,
-    drives: &[f64],
-) -> Vec<usize> {
-    let unlit = start::unlit(layout, twin, drives);
-    let thetas: Vec<usize> = (0..layout.modes()).map(|mode| layout.topology.attenuator_theta(mode)).collect();
-    let unseen: Vec<usize> = defects
-        .iter()
-        .filter(|defect| defect.kind == ShifterFault::Stuck && unlit[defect.actuator])
-        .map(|defect| defect.actuator)
-        .filter(|actuator| !thetas.contains(actuator))
-        .collect();
-    defects.retain(|defect| !unseen.contains(&defect.actuator));
-    unseen.iter().for_each(|&shifter| twin.of_mut(|b| &b.slope)[shifter] = 0.0);
-    unseen
-}
-
-/// An attenuator that cannot be moved was swept by nobody: its θ is the one of a turn's parts with which the twin misses the
-/// fewest fields.
-fn with_stuck_attenuators(
-    layout: &Layout,
-    mut twin: Twin,
-    defects: &[ShifterDefect],
-    miss: impl Fn(&Twin) -> f64,
-) -> Twin {
-    let modes = layout.modes();
-    let thetas: Vec<usize> = (0..modes).map(|mode| layout.topology.attenuator_theta(mode)).collect();
-    for defect in defects {
-        if defect.kind != ShifterFault::Stuck || !thetas.contains(&defect.actuator) {
-            continue;
-        }
-        let at = |part: usize| {
-            let mut twin = twin.clone();
-            twin.of_mut(|b| &b.phase)[defect.actuator] = std::f64::consts::TAU * part as f64 / PARTS as f64;
-            (miss(&twin), twin)
-        };
-        let first = at(0);
-        twin = (1..PARTS).map(at).fold(first, |best, this| if this.0 < best.0 { this } else { best }).1;
-    }
-    twin
-}
-
-/// The global refinement, from few parameters and settings to all of them.
-fn refine(
-    layout: &Layout,
-    start: Twin,
-    settings: &[Setting],
-    noise: Noise,
-    beliefs: &mut Beliefs,
-) -> (Fitted, Prior, Curvature) {
-    let first = settings.len().min(8 * layout.modes().max(8));
-    let prior = beliefs.of_phases(&start);
-    let fit = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 };
-    let rough = fit.run(&start, &fit.curvature(&start));
-    let prior = beliefs.of_all(&rough.twin);
-    let more = settings.len().min(2 * first);
-    let fit = Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 };
-    let curvature = fit.curvature(&rough.twin);
-    let better = fit.run(&rough.twin, &curvature);
-    beliefs.learn(layout, &better.twin, &fit.nearly(&better.twin, &curvature));
-    let prior = beliefs.of_all(&better.twin);
-    let fit = Fit { layout, settings, noise, prior: &prior, rounds: 12 };
-    let fitted = fit.run(&better.twin, &curvature);
-    beliefs.learn(layout, &fitted.twin, &fit.nearly(&fitted.twin, &curvature));
-    let prior = beliefs.of_all(&fitted.twin);
-    let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin, &curvature);
-    (last, prior, curvature)
 }
