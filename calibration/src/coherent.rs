@@ -34,7 +34,9 @@ use crate::{
 };
 
 pub(crate) use calibrate::calibrate;
-pub use characterisation::{CoherentCharacterisation, HeatPaths, Learnt, ShifterDefect, ShifterFault};
+pub use characterisation::{
+    CoherentCharacterisation, HeatPaths, Learnt, ShifterDefect, ShifterFault, SweepTally,
+};
 pub use characterise::CoherentPlan;
 pub(crate) use characterise::characterise;
 pub use error::CoherentError;

@@ -30,7 +30,7 @@ mod weights;
 pub use calibration::{CalibrateError, Calibration, CalibrationPlan, Learned, calibrate};
 pub use coherent::{
     CoherentCalibration, CoherentCharacterisation, CoherentError, CoherentPlan, HeatPaths, Learnt,
-    ShifterDefect, ShifterFault,
+    ShifterDefect, ShifterFault, SweepTally,
 };
 pub use encoding::{EncodeError, Encoded, EncodedInputs, Encoding};
 pub use error_model::{

@@ -58,6 +58,20 @@ pub struct ShifterDefect {
     pub share: f64,
 }
 
+/// How the sweeps of single shifters went, silent ones aside. A shifter is accepted when its sweep leaves less than 50 mrad open of
+/// its phase at 0 V and less than 1 % of its slope (standard uncertainties); otherwise its column is swept again with twice
+/// the points, in place of as many random settings. The global refinement uses all readings in any case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepTally {
+    /// Shifters accepted at once.
+    pub accepted: usize,
+    /// Shifters that were swept again.
+    pub retried: usize,
+    /// Names of those not accepted at the end: poorly seen, which is not a defect.
+    pub failed: Vec<String>,
+}
+
 impl ShifterDefect {
     pub(super) fn sentence(&self) -> String {
         match self.kind {
@@ -98,6 +112,13 @@ pub struct CoherentCharacterisation {
     pub dark: Vec<f64>,
     /// Shifters that do not work as the others.
     pub defects: Vec<ShifterDefect>,
+    /// Shifters that no light passed, whatever was set: whether they work cannot be told. Their laws are the data sheet's,
+    /// or no law where that explains their neighbours better.
+    #[serde(default)]
+    pub unseen: Vec<usize>,
+    /// How the sweeps of single shifters went.
+    #[serde(default)]
+    pub sweeps: SweepTally,
     /// rms residual of a quadrature in the global refinement, fraction of full scale.
     pub residual: f64,
     /// What read-out noise and converter alone would leave.

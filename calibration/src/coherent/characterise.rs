@@ -3,9 +3,11 @@
 //! Dark; attenuators found and opened; every other shifter swept, column by column; the interior from the sweeps
 //! ([`recursion`]); then the whole twin at once, to fields at random settings.
 
+mod acceptance;
 mod prior;
 mod probe;
 mod recursion;
+mod refine;
 mod start;
 mod sweep;
 
@@ -17,10 +19,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::{prior::Beliefs, probe::Front, start::Start};
+use self::{
+    probe::Front,
+    refine::{Refined, Task, take_unseen},
+    start::Start,
+};
 use super::{
-    CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect, ShifterFault,
-    twin::{Fit, Fitted, Gauge, Layout, Noise, Prior, Setting, Twin},
+    CoherentCharacterisation, CoherentError, HeatPaths, Learnt, ShifterDefect,
+    twin::{Fit, Gauge, Layout, Noise, Setting},
 };
 use crate::{
     characterise::{Bench, CharacteriseError, Question},
@@ -50,9 +56,6 @@ impl Default for CoherentPlan {
 
 /// Shots averaged for the dark offsets.
 const DARK_SHOTS: usize = 256;
-/// Settings by which the θ of a stuck attenuator is found, and parts of a turn that are tried.
-const FEW: usize = 48;
-const PARTS: usize = 12;
 /// Settings of one question of the global refinement.
 const BLOCK: usize = 64;
 /// Random settings reach this share beyond a full turn.
@@ -152,20 +155,23 @@ pub(crate) async fn characterise(
         rng: ChaCha8Rng::seed_from_u64(plan.seed),
     };
     work.dark().await?;
-    let start = Start::find(&mut work, sheet).await?;
     let count = if plan.settings > 0 { plan.settings } else { settings_for(modes) };
-    let settings = work.settings(count).await?;
+    let start = Start::find(&mut work, sheet, count).await?;
+    let Start { mut defects, background, trials, .. } = start;
+    let settings = work.settings(count - trials.spent).await?;
     let (layout, front) = (&work.layout, &work.front);
     let noise = Noise { quadrature: front.count / 12f64.sqrt(), oscillator: REFERENCE };
-    let mut beliefs = Beliefs::new(layout, sheet, start.defects.clone());
-    let few = &settings[..settings.len().min(FEW)];
-    let begun = with_stuck_attenuators(layout, start.twin, &start.defects, |twin| {
-        let prior = beliefs.of_phases(twin);
-        Fit { layout, settings: few, noise, prior: &prior, rounds: 1 }.rms(twin)
-    });
-    let (mut fitted, prior) = refine(layout, begun, &settings, noise, &mut beliefs);
+    let task = Task { layout, sheet, settings: &settings, noise };
+    let begun = task.with_stuck_attenuators(start.twin, &defects);
+    let unseen = take_unseen(layout, &begun, &mut defects, &front.drives(&background));
+    let notes =
+        defects.iter().map(ShifterDefect::sentence).chain(unseen.iter().map(|&shifter| {
+            format!("no light passes phase shifter {shifter}; whether it works cannot be told")
+        }));
+    notes.for_each(|note| work.bench.tell(Event::Note(note)));
+    let Refined { mut fitted, prior, curvature } = task.refine(&begun, &defects, &unseen);
     let fit = Fit { layout, settings: &settings, noise, prior: &prior, rounds: 1 };
-    let sd = fit.uncertainty(&fitted.twin);
+    let sd = fit.uncertainty(&fitted.twin, &curvature);
     let blocks = fitted.twin.blocks.clone();
     Gauge::new(layout).fix(&blocks, &mut fitted.twin.values);
     let mut found = CoherentCharacterisation {
@@ -176,7 +182,9 @@ pub(crate) async fn characterise(
         limits: descriptor.limits,
         sheet: *sheet,
         dark: front.dark.clone(),
-        defects: start.defects,
+        defects,
+        unseen,
+        sweeps: trials.told(layout),
         residual: fitted.rms,
         expected_residual: noise.quadrature,
         phase_at_zero: Learnt::default(),
@@ -195,56 +203,4 @@ pub(crate) async fn characterise(
     };
     found.fill(layout, &fitted.twin, &sd);
     Ok(found)
-}
-
-/// An attenuator that cannot be moved was swept by nobody: its θ is the one of a turn's parts with which the twin misses the
-/// fewest fields.
-fn with_stuck_attenuators(
-    layout: &Layout,
-    mut twin: Twin,
-    defects: &[ShifterDefect],
-    miss: impl Fn(&Twin) -> f64,
-) -> Twin {
-    let modes = layout.modes();
-    let thetas: Vec<usize> = (0..modes).map(|mode| layout.topology.attenuator_theta(mode)).collect();
-    for defect in defects {
-        if defect.kind != ShifterFault::Stuck || !thetas.contains(&defect.actuator) {
-            continue;
-        }
-        let at = |part: usize| {
-            let mut twin = twin.clone();
-            twin.of_mut(|b| &b.phase)[defect.actuator] = std::f64::consts::TAU * part as f64 / PARTS as f64;
-            (miss(&twin), twin)
-        };
-        let first = at(0);
-        twin = (1..PARTS).map(at).fold(first, |best, this| if this.0 < best.0 { this } else { best }).1;
-    }
-    twin
-}
-
-/// The global refinement, from few parameters and settings to all of them.
-fn refine(
-    layout: &Layout,
-    start: Twin,
-    settings: &[Setting],
-    noise: Noise,
-    beliefs: &mut Beliefs,
-) -> (Fitted, Prior) {
-    let first = settings.len().min(8 * layout.modes().max(8));
-    let prior = beliefs.of_phases(&start);
-    let rough = Fit { layout, settings: &settings[..first], noise, prior: &prior, rounds: 25 }.run(&start);
-    let prior = beliefs.of_all(&rough.twin);
-    let more = settings.len().min(2 * first);
-    let better =
-        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 12 }.run(&rough.twin);
-    let nearly =
-        Fit { layout, settings: &settings[..more], noise, prior: &prior, rounds: 1 }.nearly(&better.twin);
-    beliefs.learn(layout, &better.twin, &nearly);
-    let prior = beliefs.of_all(&better.twin);
-    let fitted = Fit { layout, settings, noise, prior: &prior, rounds: 12 }.run(&better.twin);
-    let nearly = Fit { layout, settings, noise, prior: &prior, rounds: 1 }.nearly(&fitted.twin);
-    beliefs.learn(layout, &fitted.twin, &nearly);
-    let prior = beliefs.of_all(&fitted.twin);
-    let last = Fit { layout, settings, noise, prior: &prior, rounds: 4 }.run(&fitted.twin);
-    (last, prior)
 }

@@ -13,14 +13,17 @@
 //!
 //! Interferometers as in [`crate::mesh::Mzi::matrix`]; the edge waveguides of a mesh pass by without loss.
 
+mod curvature;
 mod fit;
 mod gauge;
 mod layout;
 mod optics;
 mod parameters;
+mod preconditioner;
 mod setting;
 mod uncertainty;
 
+pub(super) use curvature::Curvature;
 pub(super) use fit::{Fit, Fitted, Prior};
 pub(super) use gauge::Gauge;
 pub(super) use layout::{Layout, Ring};

@@ -9,14 +9,15 @@ use rand::seq::SliceRandom;
 
 use super::{
     Work,
+    acceptance::{self, Trial, Trials},
     recursion::Views,
-    sweep::{Series, Swept},
+    sweep::Series,
 };
 use crate::{
     characterise::{CharacteriseError, Question},
     coherent::{
         characterisation::{ShifterDefect, ShifterFault},
-        twin::{Layout, Twin},
+        twin::{Chip, Layout, Twin},
     },
     observer::Event,
 };
@@ -26,6 +27,9 @@ pub(super) struct Start {
     pub(super) twin: Twin,
     /// Shifters that do not work as the others, in frame order.
     pub(super) defects: Vec<ShifterDefect>,
+    /// Codes at which all but the attenuators were swept.
+    pub(super) background: Vec<Code>,
+    pub(super) trials: Trials,
 }
 
 /// Settings of open attenuators by which the gains are found.
@@ -33,21 +37,23 @@ const OPEN_SETTINGS: usize = 4;
 /// Turns of the balance of gains.
 const BALANCE: usize = 50;
 /// Share of the median response below which a shifter shows nothing.
-const SILENT: f64 = 0.1;
+pub(super) const SILENT: f64 = 0.1;
 /// Share of the nominal phase below which a shifter is weak.
 const WEAK: f64 = 0.65;
 
 /// Shifters that are swept at once.
-struct Group {
-    name: String,
-    shifters: Vec<usize>,
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) shifters: Vec<usize>,
 }
 
 impl Start {
     pub(super) async fn find(
         work: &mut Work<'_, '_>,
         sheet: &CoherentDataSheet,
+        settings: usize,
     ) -> Result<Self, CharacteriseError> {
+        let mut trials = Trials::new(settings);
         let modes = work.layout.modes();
         let mut twin = Twin::zeros(&work.layout);
         let loss = -std::f64::consts::LN_10 / 20.0 * sheet.loss_db;
@@ -60,7 +66,9 @@ impl Start {
             name: "attenuators".to_owned(),
             shifters: (0..modes).map(|mode| work.layout.topology.attenuator_theta(mode)).collect(),
         };
-        let swept = sweep(work, &attenuators, &background).await?;
+        let trial = sweep(work, &attenuators, &background).await?;
+        let usual = acceptance::usual(&trial.swept);
+        let swept = trials.settle(work, trial, &background, usual).await?;
         work.bench.tell(Event::Step);
         let mut slopes = vec![0.0; work.layout.shifters()];
         let mut responses = vec![0.0; work.layout.shifters()];
@@ -88,8 +96,18 @@ impl Start {
 
         let (matrix, gains) = open_matrix(work, &background, &set_open).await?;
         let mut ways_in: Vec<Option<Array1<Complex64>>> = vec![None; work.layout.shifters()];
+        let mut first = Vec::with_capacity(groups.len());
         for group in &groups {
-            let swept = sweep(work, group, &background).await?;
+            first.push(sweep(work, group, &background).await?);
+            work.bench.tell(Event::Step);
+        }
+        let usual = {
+            let all = first.iter().flat_map(|trial| &trial.swept.responses);
+            median(&all.map(|response| response.strength).collect::<Vec<_>>())
+        };
+        for trial in first {
+            let group = trial.group;
+            let swept = trials.settle(work, trial, &background, usual).await?;
             for (&shifter, response) in group.shifters.iter().zip(swept.responses) {
                 slopes[shifter] = response.slope;
                 responses[shifter] = response.strength;
@@ -97,12 +115,10 @@ impl Start {
                 let length = way.iter().map(Complex64::norm_sqr).sum::<f64>().sqrt();
                 ways_in[shifter] = Some(way.mapv(|entry| entry / length));
             }
-            work.bench.tell(Event::Step);
         }
         work.bench.tell(Event::Finished);
         let defects = defects(&work.layout, &responses, &slopes);
         for defect in &defects {
-            work.bench.tell(Event::Note(defect.sentence()));
             if defect.kind == ShifterFault::Stuck {
                 ways_in[defect.actuator] = None;
                 slopes[defect.actuator] = -1.0;
@@ -126,7 +142,7 @@ impl Start {
             let through = -loss * (2 * modes + 1) as f64;
             twin.of_mut(|b| &b.output)[mode] = gains.output[mode].ln() + through;
         }
-        Ok(Self { twin, defects })
+        Ok(Self { twin, defects, background, trials })
     }
 }
 
@@ -213,13 +229,27 @@ fn groups(layout: &Layout) -> Vec<Group> {
     groups
 }
 
-async fn sweep(
+/// The first sweep of a group.
+async fn sweep<'a>(
     work: &mut Work<'_, '_>,
+    group: &'a Group,
+    background: &[Code],
+) -> Result<Trial<'a>, CharacteriseError> {
+    let points = work.plan.sweep_points + 2 * group.shifters.len();
+    let series = measure(work, &group.name, group, background, points).await?;
+    let swept = series.take_apart(work.layout.modes());
+    Ok(Trial { group, series, swept })
+}
+
+/// The question `name`: all of `group` at `points` levels each, in an order of its own.
+pub(super) async fn measure(
+    work: &mut Work<'_, '_>,
+    name: &str,
     group: &Group,
     background: &[Code],
-) -> Result<Swept, CharacteriseError> {
+    points: usize,
+) -> Result<Series, CharacteriseError> {
     let count = group.shifters.len();
-    let points = work.plan.sweep_points + 2 * count;
     let mut drives = Array2::zeros((points, count));
     let mut frames = vec![ActuatorFrame(background.to_vec()); points];
     for (k, &shifter) in group.shifters.iter().enumerate() {
@@ -234,7 +264,7 @@ async fn sweep(
         }
     }
     let inputs = work.vectors();
-    let question = Question { name: group.name.clone(), frames, inputs: vec![inputs.clone()], repeats: 1 };
+    let question = Question { name: name.to_owned(), frames, inputs: vec![inputs.clone()], repeats: 1 };
     let readings = work.bench.ask(question).await?;
     let modes = work.layout.modes();
     let mut matrices = Array2::zeros((points, modes * modes));
@@ -242,7 +272,7 @@ async fn sweep(
         let matrix = work.front.matrix(&inputs, readout);
         row.iter_mut().zip(&matrix).for_each(|(entry, value)| *entry = *value);
     }
-    Ok(Series { drives, matrices }.take_apart(modes))
+    Ok(Series { drives, matrices })
 }
 
 /// `Σ x̄ y`.
@@ -275,7 +305,23 @@ fn defects(layout: &Layout, responses: &[f64], slopes: &[f64]) -> Vec<ShifterDef
         .collect()
 }
 
-fn median(values: &[f64]) -> f64 {
+/// Shifters that light does not reach, or leaves by no output, at `background`, by what the twin says: as the response of a
+/// shifter, below twice what is called silent. That they do not respond says nothing of them.
+pub(super) fn unlit(layout: &Layout, twin: &Twin, drives: &[f64]) -> Vec<bool> {
+    let parts = twin.parts();
+    let ways = Chip::new(layout, &parts, &twin.phases(layout, drives).phases).ways();
+    let length = |way: &[Complex64]| way.iter().map(Complex64::norm_sqr).sum::<f64>().sqrt();
+    let light: Vec<f64> = ways
+        .inward
+        .iter()
+        .zip(&ways.outward)
+        .map(|(inward, outward)| length(inward) * length(outward))
+        .collect();
+    let usual = median(&light);
+    light.into_iter().map(|light| light < 2.0 * SILENT * usual).collect()
+}
+
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)

@@ -28,6 +28,34 @@ pub(super) struct Response {
     pub(super) way_in: Array1<Complex64>,
     /// rms of `B` over its entries.
     pub(super) strength: f64,
+    pub(super) doubt: Doubt,
+}
+
+/// Standard uncertainties by what the sweep leaves over, each given the other is unknown; heat of neighbours, which bends a
+/// sweep in a smooth way, is not in them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    /// Of the phase at 0 V, radians.
+    pub(super) phase: f64,
+    /// Of `ρ`.
+    pub(super) slope: f64,
+}
+
+impl Doubt {
+    /// With `h` the shifter's wave and `g = u h`, both without what the other waves could be, `α = |h|²`, `β = h̄·g`, `γ = |g|²`: the
+    /// inverse of the normal equations of phase, `ρ` and amplitude of one pattern `B`, `variance` that of a quadrature over `|B|²`.
+    fn new(h: &Array1<Complex64>, g: &Array1<Complex64>, variance: f64) -> Self {
+        let square = |x: &Array1<Complex64>| x.iter().map(Complex64::norm_sqr).sum::<f64>();
+        let (alpha, gamma) = (square(h), square(g));
+        let beta: Complex64 = h.iter().zip(g).map(|(h, g)| h.conj() * g).sum();
+        let rest = alpha * gamma - beta.norm_sqr();
+        if alpha > 0.0 && rest > 1e-12 * alpha * gamma {
+            let phase = (alpha * gamma - beta.im * beta.im) / (alpha * rest);
+            Self { phase: (variance * phase).sqrt(), slope: (variance * alpha / rest).sqrt() }
+        } else {
+            Self { phase: f64::INFINITY, slope: f64::INFINITY }
+        }
+    }
 }
 
 /// A sweep taken apart.
@@ -57,16 +85,43 @@ impl Series {
         }
         let basis = self.basis(&slopes);
         let coefficients = least_squares(&basis, &self.matrices);
+        let left = &self.matrices - &basis.dot(&coefficients);
+        let freedom = 2 * left.ncols() * left.nrows().saturating_sub(count + 1);
+        let variance =
+            left.iter().map(Complex64::norm_sqr).sum::<f64>() / freedom.saturating_sub(count).max(1) as f64;
         let square =
             |row: usize| Array2::from_shape_fn((modes, modes), |(i, j)| coefficients[(row, i * modes + j)]);
         let responses = (0..count)
             .map(|k| {
                 let modulation = square(k + 1);
                 let strength = rms(&modulation);
-                Response { slope: slopes[k], way_in: right_vector(&modulation), strength, modulation }
+                let doubt =
+                    self.doubt(&slopes, k, variance / (strength * strength * modulation.len() as f64));
+                Response { slope: slopes[k], way_in: right_vector(&modulation), strength, doubt, modulation }
             })
             .collect();
         Swept { constant: square(0), responses }
+    }
+
+    fn doubt(&self, slopes: &[f64], k: usize, variance: f64) -> Doubt {
+        let mut others = self.basis(slopes);
+        let wave = others.column(k + 1).to_owned();
+        others.remove_index(Axis(1), k + 1);
+        let Ok((q, _)) = others.qr() else { return Doubt { phase: f64::INFINITY, slope: f64::INFINITY } };
+        let conjugate = q.t().mapv(|entry| entry.conj());
+        let rest = |x: Array1<Complex64>| &x - &q.dot(&conjugate.dot(&x));
+        let steep = &wave * &self.drives.column(k).mapv(|drive| Complex64::new(drive, 0.0));
+        Doubt::new(&rest(wave), &rest(steep), variance)
+    }
+
+    /// Both series of the same shifters.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        // One group of shifters of one processor: the widths are the same.
+        let (drives, matrices) = (other.drives.view(), other.matrices.view());
+        if self.drives.append(Axis(0), drives).is_ok() {
+            let _same_width = self.matrices.append(Axis(0), matrices);
+        }
+        self
     }
 
     /// `1, e^{i (1 + ρ_k) u_k}` at every point.
@@ -84,6 +139,8 @@ impl Series {
         let Ok((q, _)) = others.qr() else { return slopes[k] };
         let conjugate = q.t().mapv(|entry| entry.conj());
         let left = &self.matrices - &q.dot(&conjugate.dot(&self.matrices));
+        // `w̄ L L̄ᵀ w` costs a matrix as large as the sweep is long, however many entries a reading has.
+        let gram = left.dot(&left.t().mapv(|entry| entry.conj()));
         let explained = |slope: f64| -> f64 {
             let wave = Array1::from_shape_fn(self.drives.nrows(), |point| {
                 Complex64::cis((1.0 + slope) * self.drives[(point, k)])
@@ -93,8 +150,7 @@ impl Series {
             if norm < 1e-6 {
                 return 0.0;
             }
-            let along = wave.mapv(|entry| entry.conj()).dot(&left);
-            along.iter().map(Complex64::norm_sqr).sum::<f64>() / norm
+            wave.iter().zip(&gram.dot(&wave)).map(|(w, along)| (w.conj() * along).re).sum::<f64>() / norm
         };
         let step = (SLOPES.1 - SLOPES.0) / (GRID - 1) as f64;
         let centre = if pass == 0 {

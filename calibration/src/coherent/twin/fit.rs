@@ -2,20 +2,17 @@
 //!
 //! Maximum a posteriori by Gauss–Newton with Levenberg–Marquardt damping. The oscillator's phase of each vector is free
 //! within what the reference says of it, and projected out. No Jacobian is ever built: the normal equations are solved by
-//! conjugate gradients with one tangent and one adjoint propagation a setting, preconditioned by one block a victim
-//! shifter (its own law and the heat it takes from its neighbours, which random settings tell apart slowly) and the
-//! diagonal of everything else. The priors fix what the data cannot tell (`docs/decisions/mesh-characterisation.md`).
+//! conjugate gradients with one tangent and one adjoint propagation a setting, preconditioned by what random settings make of
+//! the Hessian on the average (`super::preconditioner`). The priors fix what the data cannot tell (`docs/decisions/mesh-characterisation.md`).
 
-use ndarray::Array2;
-use ndarray_linalg::{Cholesky, UPLO};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{
+    curvature::Curvature,
     layout::Layout,
     optics::{Changes, Chip, Fields, Part},
     parameters::Twin,
+    preconditioner::Preconditioner,
     setting::{Noise, Seen, Setting},
 };
 
@@ -52,23 +49,38 @@ pub(in crate::coherent) struct Fitted {
     pub(in crate::coherent) rms: f64,
 }
 
-/// The problem at one point.
-pub(super) struct Point<'a> {
-    twin: &'a Twin,
-    parts: &'a [Part],
-    pub(super) seen: Vec<Seen>,
-    noise: Noise,
+/// Sums over all settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Squares {
+    /// `Σ r²`.
+    pub(super) residual: f64,
+    /// Quadratures behind it.
+    pub(super) freedom: f64,
+    /// Squared distances of the oscillator's phases from the reference's.
+    astray: f64,
 }
 
-/// One block a victim shifter, and the diagonal of the rest, all in units of the prior.
-pub(super) struct Preconditioner {
-    blocks: Vec<(Vec<usize>, Array2<f64>)>,
-    diagonal: Vec<f64>,
+impl Squares {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            residual: self.residual + other.residual,
+            freedom: self.freedom + other.freedom,
+            astray: self.astray + other.astray,
+        }
+    }
+}
+
+/// The problem at one point.
+pub(super) struct Point<'a> {
+    pub(super) twin: &'a Twin,
+    parts: &'a [Part],
+    pub(super) seen: Vec<Seen>,
+    pub(super) noise: Noise,
 }
 
 impl Fit<'_> {
-    /// Fits from `start`.
-    pub(in crate::coherent) fn run(&self, start: &Twin) -> Fitted {
+    /// Fits from `start`; `curvature` as of a twin like it.
+    pub(in crate::coherent) fn run(&self, start: &Twin, curvature: &Curvature) -> Fitted {
         let mut twin = start.clone();
         let mut quadrature = self.rms(&twin).max(self.noise.quadrature);
         let mut damping = 1e-3;
@@ -77,7 +89,7 @@ impl Fit<'_> {
         while rounds < self.rounds {
             rounds += 1;
             let noise = Noise { quadrature, ..self.noise };
-            let (step, used) = self.step(&twin, noise, damping);
+            let (step, used) = self.step(&twin, curvature, noise, damping);
             steps += used;
             let mut candidate = twin.clone();
             candidate.values.iter_mut().zip(&step).for_each(|(value, step)| *value += step);
@@ -103,28 +115,29 @@ impl Fit<'_> {
 
     /// Root mean square residual, the oscillator's phases at their best.
     pub(in crate::coherent) fn rms(&self, twin: &Twin) -> f64 {
-        let (square, freedom) = self.squares(twin, self.noise);
-        (square / freedom.max(1.0)).sqrt()
+        let squares = self.squares(twin, self.noise);
+        (squares.residual / squares.freedom.max(1.0)).sqrt()
     }
 
-    pub(super) fn squares(&self, twin: &Twin, noise: Noise) -> (f64, f64) {
+    pub(super) fn squares(&self, twin: &Twin, noise: Noise) -> Squares {
         let parts = twin.parts();
-        let sums: Vec<(f64, f64)> = self
+        let sums: Vec<Squares> = self
             .settings
             .par_iter()
             .map(|setting| {
                 let seen = on_vectors(|| setting.seen(self.layout, twin, &parts, Some(noise)));
-                (seen.square, seen.freedom)
+                let astray = seen.astray.iter().map(|phase| phase * phase).sum();
+                Squares { residual: seen.square, freedom: seen.freedom, astray }
             })
             .collect();
-        sums.into_iter().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        sums.into_iter().fold(Squares::default(), Squares::plus)
     }
 
-    /// `Σ r² / s² + Σ ((p − m) / σ)²`.
+    /// `Σ r² / s² + Σ (ψ − ψ_ref)² / σ_ref² + Σ ((p − m) / σ)²`.
     fn objective(&self, twin: &Twin, noise: Noise) -> f64 {
-        let (square, _) = self.squares(twin, noise);
+        let squares = self.squares(twin, noise);
         let away: f64 = self.away(twin).iter().map(|t| t * t).sum();
-        square / noise.quadrature.powi(2) + away
+        squares.residual / noise.quadrature.powi(2) + squares.astray / noise.oscillator.powi(2) + away
     }
 
     /// Distance from the prior in its units; 0 for what is held.
@@ -143,15 +156,21 @@ impl Fit<'_> {
         Point { twin, parts, seen, noise }
     }
 
-    /// Solves `(S JᵀWJ S + 1 + μ D) t = S JᵀW r − (p − m)/σ`, `S` the standard deviations of the prior; the step is `S t`.
-    fn step(&self, twin: &Twin, noise: Noise, damping: f64) -> (Vec<f64>, usize) {
+    /// Solves `(S JᵀWJ S + 1 + μ D) t = S Jᵀr/s² − (p − m)/σ`, `S` the standard deviations of the prior; the step is `S t`.
+    fn step(&self, twin: &Twin, curvature: &Curvature, noise: Noise, damping: f64) -> (Vec<f64>, usize) {
         let parts = twin.parts();
         let point = self.at(twin, &parts, noise);
-        let precondition = self.preconditioner(&point, damping);
-        let residuals = |index: usize| point.seen[index].residual.clone();
-        let mut rhs = self.transpose(&point, &residuals);
-        rhs.iter_mut().zip(self.away(twin)).for_each(|(r, away)| *r -= away);
+        let precondition = self.preconditioner(&point, curvature, damping);
+        let rhs = self.gradient(&point);
         self.solve(&point, &precondition, damping, &rhs, SOLVER_GOAL)
+    }
+
+    /// `S Jᵀ r / s² − (p − m)/σ`, minus half the gradient of the objective in units of the prior.
+    fn gradient(&self, point: &Point<'_>) -> Vec<f64> {
+        let modes = self.layout.modes();
+        let mut gradient = self.transpose(point, &|index| point.seen[index].residual_at_reference(modes));
+        gradient.iter_mut().zip(self.away(point.twin)).for_each(|(g, away)| *g -= away);
+        gradient
     }
 
     /// `S t` with `(S JᵀWJ S + 1 + μ D) t = rhs`, and the steps that the solver took.
@@ -313,126 +332,6 @@ impl Fit<'_> {
             }
         }
     }
-
-    /// Diagonal of `S JᵀWJ S` from one random vector of signs a setting (Hutchinson), the oscillator's projection left out.
-    fn diagonal(&self, point: &Point<'_>) -> Vec<f64> {
-        let modes = self.layout.modes();
-        let count = self.prior.sd.len();
-        let weight = point.noise.quadrature.powi(-2);
-        let parts: Vec<Vec<f64>> = (0..self.settings.len().div_ceil(CHUNK))
-            .into_par_iter()
-            .map(|chunk| {
-                let mut rng = ChaCha8Rng::seed_from_u64(chunk as u64);
-                let mut sum = vec![0.0; count];
-                let end = ((chunk + 1) * CHUNK).min(self.settings.len());
-                for index in chunk * CHUNK..end {
-                    let setting = &self.settings[index];
-                    let mut signs = setting.valid.clone();
-                    for mode in 0..modes {
-                        signs.row_mut(mode).iter_mut().for_each(|entry| {
-                            if rng.random::<bool>() {
-                                *entry = -*entry;
-                            }
-                        });
-                    }
-                    let mut one = vec![0.0; count];
-                    on_vectors(|| self.add_transpose(point, index, signs.clone(), &mut one));
-                    sum.iter_mut().zip(&one).for_each(|(sum, one)| *sum += one * one / weight);
-                }
-                sum
-            })
-            .collect();
-        let mut sum = vec![0.0; count];
-        for part in parts {
-            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        }
-        sum.iter_mut().zip(&self.prior.sd).for_each(|(sum, sd)| *sum *= sd * sd);
-        sum
-    }
-
-    pub(super) fn preconditioner(&self, point: &Point<'_>, damping: f64) -> Preconditioner {
-        let diagonal = self.diagonal(point);
-        let b = &point.twin.blocks;
-        let sd = &self.prior.sd;
-        let settings = point.seen.len() as f64;
-        let blocks: Vec<(Vec<usize>, Array2<f64>)> = (0..self.layout.shifters())
-            .into_par_iter()
-            .filter_map(|victim| {
-                let mut indices =
-                    vec![b.phase.start + victim, b.slope.start + victim, b.quartic.start + victim];
-                indices.extend(self.layout.around(victim).map(|(index, _)| b.crosstalk.start + index));
-                let size = indices.len();
-                let mut gram = Array2::<f64>::zeros((size, size));
-                for seen in &point.seen {
-                    let mut regressors =
-                        vec![1.0, seen.phases.by_slope[victim], seen.phases.by_quartic[victim]];
-                    regressors
-                        .extend(self.layout.around(victim).map(|(_, pair)| seen.phases.heat[pair.aggressor]));
-                    for i in 0..size {
-                        for j in 0..=i {
-                            gram[(i, j)] += regressors[i] * regressors[j];
-                        }
-                    }
-                }
-                let phase_sd = sd[b.phase.start + victim];
-                let power = if phase_sd > 0.0 {
-                    diagonal[b.phase.start + victim] / (phase_sd * phase_sd) / settings
-                } else {
-                    0.0
-                };
-                for i in 0..size {
-                    for j in 0..=i {
-                        gram[(i, j)] *= power * sd[indices[i]] * sd[indices[j]];
-                        gram[(j, i)] = gram[(i, j)];
-                    }
-                }
-                for i in 0..size {
-                    gram[(i, i)] = gram[(i, i)] * (1.0 + damping) + 1.0;
-                }
-                gram.cholesky(UPLO::Lower).ok().map(|lower| (indices, lower))
-            })
-            .collect();
-        Preconditioner { blocks, diagonal }
-    }
-}
-
-impl Preconditioner {
-    /// Diagonal of its inverse.
-    pub(super) fn variances(&self) -> Vec<f64> {
-        let mut variances: Vec<f64> = self.diagonal.iter().map(|d| 1.0 / (d + 1.0)).collect();
-        for (indices, lower) in &self.blocks {
-            let size = indices.len();
-            for column in 0..size {
-                // Column of L⁻¹; (L Lᵀ)⁻¹_kk = Σ_i (L⁻¹)_ik².
-                let mut x = vec![0.0; size];
-                x[column] = 1.0 / lower[(column, column)];
-                for i in column + 1..size {
-                    let dot: f64 = (column..i).map(|k| lower[(i, k)] * x[k]).sum();
-                    x[i] = -dot / lower[(i, i)];
-                }
-                variances[indices[column]] = x.iter().map(|x| x * x).sum();
-            }
-        }
-        variances
-    }
-
-    fn solve(&self, r: &[f64]) -> Vec<f64> {
-        let mut z: Vec<f64> = r.iter().zip(&self.diagonal).map(|(r, d)| r / (d + 1.0)).collect();
-        for (indices, lower) in &self.blocks {
-            let size = indices.len();
-            let mut x: Vec<f64> = indices.iter().map(|&index| r[index]).collect();
-            for i in 0..size {
-                let dot: f64 = (0..i).map(|k| lower[(i, k)] * x[k]).sum();
-                x[i] = (x[i] - dot) / lower[(i, i)];
-            }
-            for i in (0..size).rev() {
-                let dot: f64 = (i + 1..size).map(|k| lower[(k, i)] * x[k]).sum();
-                x[i] = (x[i] - dot) / lower[(i, i)];
-            }
-            indices.iter().zip(x).for_each(|(&index, x)| z[index] = x);
-        }
-        z
-    }
 }
 
 /// Preconditioned conjugate gradients for a positive definite map; the solution and the steps taken.
@@ -473,93 +372,4 @@ fn on_vectors<T>(work: impl FnOnce() -> T) -> T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wave(k: usize, step: f64) -> f64 {
-        (k as f64 * step + 0.3).sin()
-    }
-
-    /// A chip of every kind of imperfection, and two settings that it did not make.
-    fn problem(modes: usize) -> (Layout, Twin, Vec<Setting>) {
-        let layout = Layout::new(modes);
-        let mut twin = Twin::zeros(&layout);
-        let blocks = twin.blocks.clone();
-        for (k, value) in twin.values.iter_mut().enumerate() {
-            *value = if blocks.phase.contains(&k) { 3.0 * wave(k, 1.7) } else { 0.05 * wave(k, 1.1) };
-        }
-        let width = 3;
-        let settings = (0..2)
-            .map(|setting| {
-                let mut inputs = Fields::dark(modes, width);
-                let mut shown = Fields::dark(modes, width);
-                let mut valid = Fields::dark(modes, width);
-                for mode in 0..modes {
-                    for vector in 0..width {
-                        inputs.row_mut(mode)[vector] = wave(mode + 5 * vector + setting, 2.3);
-                    }
-                    shown
-                        .row_mut(mode)
-                        .iter_mut()
-                        .enumerate()
-                        .for_each(|(k, v)| *v = 0.3 * wave(k + mode, 0.9));
-                    valid.row_mut(mode).fill(1.0);
-                }
-                valid.row_mut(1)[2] = 0.0;
-                Setting {
-                    drive: (0..layout.shifters()).map(|k| 3.0 + 3.0 * wave(k + setting, 0.7)).collect(),
-                    inputs,
-                    shown,
-                    valid,
-                    oscillator: vec![0.4, 2.0, -1.0],
-                }
-            })
-            .collect();
-        (layout, twin, settings)
-    }
-
-    fn flat(fields: &Fields, modes: usize) -> Vec<f64> {
-        (0..modes).flat_map(|mode| fields.row(mode).to_vec()).collect()
-    }
-
-    #[test]
-    fn the_image_is_the_derivative_of_what_the_twin_shows_and_the_transpose_its_adjoint() {
-        let modes = 5;
-        let (layout, twin, settings) = problem(modes);
-        let prior = Prior { mean: vec![0.0; twin.values.len()], sd: vec![1.0; twin.values.len()] };
-        let noise = Noise { quadrature: 1.0, oscillator: 1e-9 };
-        let fit = Fit { layout: &layout, settings: &settings, noise, prior: &prior, rounds: 1 };
-        let step: Vec<f64> = (0..twin.values.len()).map(|k| wave(k, 3.1)).collect();
-        let parts = twin.parts();
-        let seen = settings.iter().map(|setting| setting.seen(&layout, &twin, &parts, None)).collect();
-        let point = Point { twin: &twin, parts: &parts, seen, noise };
-        for (index, setting) in settings.iter().enumerate() {
-            let image = flat(&fit.image(&point, index, &step), modes);
-            let h = 1e-6;
-            let moved = |sign: f64| {
-                let mut moved = twin.clone();
-                moved.values.iter_mut().zip(&step).for_each(|(value, step)| *value += sign * h * step);
-                flat(&setting.seen(&layout, &moved, &moved.parts(), None).residual, modes)
-            };
-            let (ahead, behind) = (moved(1.0), moved(-1.0));
-            for (k, image) in image.iter().enumerate() {
-                let numeric = (behind[k] - ahead[k]) / (2.0 * h);
-                assert!((numeric - image).abs() < 1e-7 * (1.0 + image.abs()), "{numeric} against {image}");
-            }
-            let mut back = Fields::dark(modes, 3);
-            (0..modes).for_each(|m| {
-                back.row_mut(m).iter_mut().enumerate().for_each(|(k, v)| *v = wave(k + 7 * m, 1.9));
-            });
-            let direct: f64 = flat(&back, modes).iter().zip(&image).map(|(l, j)| l * j).sum();
-            // An unlocked entry is masked in the image only, so mask it here too.
-            for mode in 0..modes {
-                let valid = setting.valid.row(mode).to_vec();
-                back.row_mut(mode).iter_mut().zip(valid).for_each(|(b, v)| *b *= v);
-            }
-            let mut sum = vec![0.0; step.len()];
-            fit.add_transpose(&point, index, back, &mut sum);
-            let adjoint: f64 = sum.iter().zip(&step).map(|(g, x)| g * x).sum();
-            assert!((direct - adjoint).abs() < 1e-9 * direct.abs().max(1.0), "{direct} against {adjoint}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Where heaters and interferometers sit, as the frame's layout says.
 
-use crate::mesh::Topology;
+use crate::mesh::{Site, Topology};
 
 /// How near two heaters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,30 @@ impl Layout {
         self.topology.shifters()
     }
 
+    /// Where `shifter` sits, for people.
+    pub(in crate::coherent) fn name(&self, shifter: usize) -> String {
+        let modes = self.modes();
+        let angle = if shifter.is_multiple_of(2) { "θ" } else { "φ" };
+        let sites = self.topology.sites();
+        let place = match (shifter / 2).checked_sub(sites.len()) {
+            None => in_mesh("V", sites[shifter / 2], angle),
+            Some(index) if index < modes => format!("attenuator of mode {index}, {angle}"),
+            Some(index) => match sites.get(index - modes) {
+                Some(&site) => in_mesh("U", site, angle),
+                None => format!("phase of output {}", shifter - 2 * modes * modes),
+            },
+        };
+        format!("{place} (actuator {shifter})")
+    }
+
     /// Pairs whose victim is `shifter`, with their position in [`Self::pairs`].
     pub(in crate::coherent) fn around(&self, shifter: usize) -> impl Iterator<Item = (usize, Pair)> + '_ {
         (self.starts[shifter]..self.starts[shifter + 1]).map(|index| (index, self.pairs[index]))
     }
+}
+
+fn in_mesh(mesh: &str, site: Site, angle: &str) -> String {
+    format!("{mesh} mesh, column {}, modes {}–{}, {angle}", site.column, site.upper, site.upper + 1)
 }
 
 /// Heaters of one column are two modes apart in a mesh, one mode among attenuators and outputs (`dense`).

@@ -1,9 +1,12 @@
 //! Fields through the chip, with first derivatives in both directions by every phase, splitter and loss.
 
+mod sides;
+
 use std::borrow::Cow;
 
 use num_complex::Complex64;
 
+pub(super) use self::sides::Sides;
 use super::layout::{Element, Layout};
 
 /// Fields of a batch of vectors: one row a waveguide, real parts `[0, width)` and imaginary parts `[width, 2 width)`; the
@@ -177,7 +180,7 @@ const LANES: usize = 8;
 
 /// `Σ x y`.
 #[inline(always)]
-fn dot(x: &[f64], y: &[f64]) -> f64 {
+pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
     let mut lanes = [0.0; LANES];
     let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     let rest: f64 = x.remainder().iter().zip(y.remainder()).map(|(x, y)| x * y).sum();

@@ -34,6 +34,8 @@ pub(in crate::coherent) struct Seen {
     pub(in crate::coherent) fields: Fields,
     /// `(cos, sin)` of the oscillator's phase at each vector.
     pub(in crate::coherent) turns: Vec<(f64, f64)>,
+    /// How far that is from the reference's, radians.
+    pub(in crate::coherent) astray: Vec<f64>,
     /// `shown − y`, 0 where nothing valid was seen.
     pub(in crate::coherent) residual: Fields,
     /// Derivative of `y` by the oscillator's phase, 0 where nothing valid was seen.
@@ -41,6 +43,24 @@ pub(in crate::coherent) struct Seen {
     /// `Σ r²`, and how many quadratures stand behind it: those that are valid less what the oscillator's phases took up.
     pub(in crate::coherent) square: f64,
     pub(in crate::coherent) freedom: f64,
+}
+
+impl Seen {
+    /// `v = r + u (ψ − ψ_ref)`: the residual with the oscillator's phases where the reference has them, to first order. With `ψ` at
+    /// its best, `u·r / s² = (ψ − ψ_ref) / σ_ref²`, so that `W v = r / s²`: the gradient of the fit, phases at their best.
+    pub(in crate::coherent) fn residual_at_reference(&self, modes: usize) -> Fields {
+        let mut residual = self.residual.clone();
+        let width = residual.width;
+        for mode in 0..modes {
+            let by = self.by_oscillator.row(mode).iter().enumerate();
+            residual
+                .row_mut(mode)
+                .iter_mut()
+                .zip(by)
+                .for_each(|(r, (k, u))| *r += self.astray[k % width] * u);
+        }
+        residual
+    }
 }
 
 /// How surely the reference tells the oscillator's phase, and the noise of a quadrature.
@@ -93,6 +113,7 @@ impl Setting {
             shifted,
             fields,
             turns: Vec::with_capacity(width),
+            astray: Vec::with_capacity(width),
             residual: Fields::dark(modes, width),
             by_oscillator: Fields::dark(modes, width),
             square: 0.0,
@@ -116,6 +137,7 @@ impl Setting {
             }
             let (s, c) = phase.sin_cos();
             seen.turns.push((c, s));
+            seen.astray.push(phase - reference);
         }
         for mode in 0..modes {
             seen.square += seen.residual.row(mode).iter().map(|r| r * r).sum::<f64>();

@@ -10,7 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{
-    fit::Fit,
+    curvature::Curvature,
+    fit::{Fit, Squares},
     gauge::Gauge,
     optics::Fields,
     parameters::{Blocks, Twin},
@@ -29,20 +30,19 @@ const COMMON: f64 = 5.0;
 impl Fit<'_> {
     /// Standard uncertainty of every parameter at `twin`, with the noise that the residual shows, in the canonical gauge of
     /// [`Gauge`]; 0 for what is held.
-    pub(in crate::coherent) fn uncertainty(&self, twin: &Twin) -> Vec<f64> {
-        let (square, freedom) = self.squares(twin, self.noise);
+    pub(in crate::coherent) fn uncertainty(&self, twin: &Twin, curvature: &Curvature) -> Vec<f64> {
+        let Squares { residual, freedom, .. } = self.squares(twin, self.noise);
         let free = self.prior.sd.iter().filter(|&&sd| sd > 0.0).count() as f64;
         // Each parameter that the data decide takes up one quadrature.
-        let quadrature = (square / (freedom - free).max(0.1 * freedom)).sqrt().max(self.noise.quadrature);
+        let quadrature = (residual / (freedom - free).max(0.1 * freedom)).sqrt().max(self.noise.quadrature);
         let noise = Noise { quadrature, ..self.noise };
         let gauge = Gauge::new(self.layout);
         let count = (LOOKED_AT / self.layout.modes()).clamp(DRAWS.0, DRAWS.1);
-        let (draws, nearly) = self.draws(twin, noise, count);
+        let (draws, nearly) = self.draws(twin, curvature, &gauge, noise, count);
         let draws_made = count as f64;
         let mut squares = vec![0.0; twin.values.len()];
         for mut draw in draws {
-            gauge.fix(&twin.blocks, &mut draw);
-            gauge.centre(&twin.blocks, &mut draw);
+            in_gauge(&gauge, &twin.blocks, &mut draw);
             squares.iter_mut().zip(&draw).for_each(|(sum, d)| *sum += d * d / draws_made);
         }
         let mut variances = vec![0.0; squares.len()];
@@ -63,19 +63,25 @@ impl Fit<'_> {
 
     /// Variance of every parameter about the fit by the preconditioner's blocks alone: nearly right where shifters are told
     /// apart well, and cheap.
-    pub(in crate::coherent) fn nearly(&self, twin: &Twin) -> Vec<f64> {
+    pub(in crate::coherent) fn nearly(&self, twin: &Twin, curvature: &Curvature) -> Vec<f64> {
         let parts = twin.parts();
         let noise = Noise { quadrature: self.rms(twin).max(self.noise.quadrature), ..self.noise };
         let point = self.at(twin, &parts, noise);
-        let variances = self.preconditioner(&point, 0.0).variances();
-        variances.iter().zip(&self.prior.sd).map(|(v, sd)| v * sd * sd).collect()
+        self.preconditioner(&point, curvature, 0.0).variances(&self.prior.sd, |_| ())
     }
 
     /// Draws of the posterior about `twin`, and the variances that the preconditioner's blocks say.
-    fn draws(&self, twin: &Twin, noise: Noise, count: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
+    fn draws(
+        &self,
+        twin: &Twin,
+        curvature: &Curvature,
+        gauge: &Gauge,
+        noise: Noise,
+        count: usize,
+    ) -> (Vec<Vec<f64>>, Vec<f64>) {
         let parts = twin.parts();
         let point = self.at(twin, &parts, noise);
-        let precondition = self.preconditioner(&point, 0.0);
+        let precondition = self.preconditioner(&point, curvature, 0.0);
         let draws = (0..count as u64)
             .map(|draw| {
                 let fields =
@@ -86,10 +92,12 @@ impl Fit<'_> {
                     let unit: f64 = StandardNormal.sample(&mut rng);
                     *r += if sd > 0.0 { unit } else { 0.0 };
                 }
-                self.solve(&point, &precondition, 0.0, &rhs, GOAL).0
+                let (draw, steps) = self.solve(&point, &precondition, 0.0, &rhs, GOAL);
+                tracing::debug!(steps, "draw");
+                draw
             })
             .collect();
-        let nearly = precondition.variances().iter().zip(&self.prior.sd).map(|(v, sd)| v * sd * sd).collect();
+        let nearly = precondition.variances(&self.prior.sd, |draw| in_gauge(gauge, &twin.blocks, draw));
         (draws, nearly)
     }
 
@@ -115,6 +123,12 @@ impl Fit<'_> {
         }
         fields
     }
+}
+
+/// A draw in the canonical gauge.
+fn in_gauge(gauge: &Gauge, blocks: &Blocks, draw: &mut [f64]) {
+    gauge.fix(blocks, draw);
+    gauge.centre(blocks, draw);
 }
 
 /// Kinds whose blocks are off by about the same factor.
