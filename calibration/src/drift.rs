@@ -59,7 +59,8 @@ pub struct DriftRecord {
     pub points: usize,
     /// Repeats of each.
     pub repeats: usize,
-    /// Standard error of one reading of a weight.
+    /// What one reading of a weight differs from the next by whatever the time between them, the least of the structure function: its
+    /// read-out noise, and what all repeats of one reading share.
     pub readout: f64,
     /// Lowest and highest temperature, °C.
     pub celsius: [f64; 2],
@@ -166,7 +167,8 @@ pub async fn observe_drift(
     });
     let Some(function) = structure_function(&times, series.view(), BINS) else { return Ok(None) };
     let rng = &mut ChaCha8Rng::seed_from_u64(plan.seed);
-    let Some(outlook) = outlook(&function, Some(variance), RESAMPLES, rng) else { return Ok(None) };
+    let Some(outlook) = outlook(&function, None, RESAMPLES, rng) else { return Ok(None) };
+    let variance = variance.max(outlook.fit.readout_variance);
     let independent = independent(&series, variance);
     let until = outlook.time_until(sigma, budget);
     let together = independent.is_some_and(|count| count < INDEPENDENT);
