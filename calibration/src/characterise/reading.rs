@@ -50,7 +50,7 @@ pub struct ReadingPlan {
 
 impl Default for ReadingPlan {
     fn default() -> Self {
-        Self { levels: 12, repeats: 64, uncertainty: 5e-4, least: 8, most: 1024, seed: 2001 }
+        Self { levels: 12, repeats: 64, uncertainty: 4e-4, least: 8, most: 1024, seed: 2001 }
     }
 }
 
