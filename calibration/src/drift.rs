@@ -13,7 +13,7 @@ use crate::{
     measure::MeasurementPlan,
     observer::Event,
     readout::{Probes, ReadOut},
-    statistics::drift::{DriftLaw, outlook, structure_function},
+    statistics::drift::{DriftLaw, DriftTest, drift_test, outlook, structure_function},
     verify::reachable,
 };
 
@@ -70,6 +70,8 @@ pub struct DriftRecord {
     pub lags: Vec<DriftPoint>,
     /// Law that describes it.
     pub law: DriftLaw,
+    /// Whether readings differ the more the more time lies between them.
+    pub test: DriftTest,
     /// `(tr C)² / tr C²` of the covariance of the changes from reading to reading: how many weights drift independently. Absent where
     /// the changes are not told from the noise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,16 +88,19 @@ pub struct DriftRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidFor {
-    /// Estimate.
+    /// Estimate; infinite where no drift was told from chance (`DriftRecord::test`, level 5 %).
     pub seconds: f64,
-    /// Its 95 % interval, which takes weights to drift independently: absent where they do not
-    /// (`DriftRecord::independent` below 8).
+    /// Its 95 % interval. Where drift was seen it takes weights to drift independently, and is absent where they do not
+    /// (`DriftRecord::independent` below 8); where none was seen it begins where a drift just not seen would end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ci95: Option<[f64; 2]>,
     /// The estimate lies beyond the lags that were measured.
     pub extrapolated: bool,
 }
 
+/// Orders of the readings against which drift is tested, and the level of the test.
+const PERMUTATIONS: usize = 999;
+const LEVEL: f64 = 0.05;
 /// Resamples of the interval of the validity.
 const RESAMPLES: usize = 1000;
 /// Bins of the structure function, even in ln τ.
@@ -170,12 +175,19 @@ pub async fn observe_drift(
     let Some(outlook) = outlook(&function, None, RESAMPLES, rng) else { return Ok(None) };
     let variance = variance.max(outlook.fit.readout_variance);
     let independent = independent(&series, variance);
+    let Some(test) = drift_test(&times, series.view(), PERMUTATIONS, rng) else { return Ok(None) };
     let until = outlook.time_until(sigma, budget);
-    let together = independent.is_some_and(|count| count < INDEPENDENT);
-    let validity = ValidFor {
-        seconds: until.time.unwrap_or(f64::INFINITY),
-        ci95: (!together).then(|| until.ci95.map(|end| end.unwrap_or(f64::INFINITY))),
-        extrapolated: until.extrapolated,
+    let together = independent.is_none_or(|count| count < INDEPENDENT);
+    let room = (budget * budget - sigma * sigma).max(0.0);
+    let validity = if test.p_value > LEVEL {
+        let seconds = if room > 0.0 { f64::INFINITY } else { 0.0 };
+        ValidFor { seconds, ci95: Some([room / test.most, f64::INFINITY]), extrapolated: true }
+    } else {
+        ValidFor {
+            seconds: until.time.unwrap_or(f64::INFINITY),
+            ci95: (!together).then(|| until.ci95.map(|end| end.unwrap_or(f64::INFINITY))),
+            extrapolated: until.extrapolated,
+        }
     };
     let lags = function
         .without_noise(variance)
@@ -195,6 +207,7 @@ pub async fn observe_drift(
         gain: gains(&series),
         lags,
         law: outlook.fit.law,
+        test,
         independent,
         sigma,
         budget,

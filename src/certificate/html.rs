@@ -235,7 +235,13 @@ pub fn validity(drift: &DriftRecord) -> String {
     let limit = format!("σ of {} exceeds {}", percent(drift.sigma), percent(drift.budget));
     let ValidFor { seconds, ci95, extrapolated } = drift.validity;
     if seconds.is_infinite() {
-        return format!("nothing seen in {:.0} s makes that {limit}", drift.duration_s);
+        let [least, _] = ci95.unwrap_or([0.0, seconds]);
+        return format!(
+            "no drift seen in {:.0} s (p = {:.2}); one just not seen would take {} until {limit}",
+            drift.duration_s,
+            drift.test.p_value,
+            duration(least)
+        );
     }
     let interval = match ci95 {
         Some([low, high]) => format!(", 95 % interval {} to {}", duration(low), duration(high)),

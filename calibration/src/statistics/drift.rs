@@ -2,12 +2,14 @@
 
 mod law;
 mod outlook;
+mod seen;
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 pub use law::{DriftFit, DriftLaw, OrnsteinUhlenbeck, RandomWalk, ornstein_uhlenbeck, random_walk};
 pub use outlook::{DriftOutlook, Validity, outlook};
+pub use seen::{DriftTest, drift_test};
 
 /// `D(τ)` of each element in bins of lag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
