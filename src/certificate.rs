@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use alora_calibration::{
     Calibration, FitReport, Learned, Provenance,
-    characterise::{HoldOut, ReadingStudy},
+    characterise::{HoldOut, HoldOutMatrix, ReadingStudy},
     drift::DriftRecord,
     statistics::{
         bootstrap::{BootstrapSigma, Resampling, bootstrap_sigma, by_programming},
@@ -14,6 +14,7 @@ use alora_calibration::{
         probe::Basis,
         spatial::{Moran, Neighbourhood, grid, moran},
     },
+    verify::Deviation,
 };
 use ndarray::{Array2, Array3, Axis};
 use rand::SeedableRng;
@@ -35,9 +36,12 @@ pub struct Judgement {
     pub what: String,
     /// σ, of max|target|.
     pub sigma: f64,
-    /// Its 95 % interval: bootstrap over hold-out matrices (BCa); absent with fewer than three.
+    /// Its 95 % interval: bootstrap over hold-out matrices (BCa), read-out noise taken off; absent with fewer than five.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<BootstrapSigma>,
+    pub ci95: Option<[f64; 2]>,
+    /// The bootstrap itself, of residuals with their noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<BootstrapSigma>,
     /// Largest that passes.
     pub limit: f64,
     /// Whether it does.
@@ -134,16 +138,20 @@ impl Certificate {
     pub fn of(evidence: Evidence<'_>) -> Self {
         let Evidence { calibration, holdout, limits, .. } = evidence;
         let (rows, cols) = (calibration.descriptor.outputs, calibration.descriptor.inputs);
+        let noise = |of: fn(&HoldOutMatrix) -> &Deviation| {
+            let squares = holdout.matrices.iter().map(|matrix| of(matrix).noise.powi(2));
+            squares.sum::<f64>() / holdout.matrices.len().max(1) as f64
+        };
         let judgements = vec![
             judge(
                 "open loop",
-                holdout.open_loop,
+                (holdout.open_loop, noise(|matrix| &matrix.open_loop)),
                 &holdout.residuals(|matrix| &matrix.open),
                 limits.open_loop,
             ),
             judge(
                 "program and verify",
-                holdout.verified,
+                (holdout.verified, noise(|matrix| &matrix.verified)),
                 &holdout.residuals(|matrix| &matrix.verified),
                 limits.verified,
             ),
@@ -177,12 +185,14 @@ impl Certificate {
     }
 }
 
-fn judge(what: &str, sigma: f64, residuals: &Array3<f64>, limit: f64) -> Judgement {
+/// `noise` is the mean square of the standard error of the mean readings.
+fn judge(what: &str, (sigma, noise): (f64, f64), residuals: &Array3<f64>, limit: f64) -> Judgement {
     let kept = Array2::from_elem((residuals.len_of(Axis(1)), residuals.len_of(Axis(2))), true);
     let clusters = by_programming(residuals.view(), kept.view());
     let rng = &mut ChaCha8Rng::seed_from_u64(1);
-    let interval = bootstrap_sigma(&clusters, Resampling::Clusters, RESAMPLES, rng);
-    Judgement { what: what.to_owned(), sigma, interval, limit, passed: sigma <= limit }
+    let bootstrap = bootstrap_sigma(&clusters, Resampling::Clusters, RESAMPLES, rng);
+    let ci95 = bootstrap.map(|found| found.bca_ci95.map(|end| (end * end - noise).max(0.0).sqrt()));
+    Judgement { what: what.to_owned(), sigma, ci95, bootstrap, limit, passed: sigma <= limit }
 }
 
 fn spatial(mean: &Array2<f64>) -> Option<Moran> {

@@ -27,6 +27,7 @@ mod random;
 mod references;
 mod streaming;
 mod transfer;
+mod unknown_chips;
 
 use alora_calibration::Observer;
 use tokio::runtime::Handle;
@@ -60,6 +61,7 @@ const SECTIONS: &[(&str, &[Part])] = &[
     ("Coherent mock", &[coherent::cases]),
     ("Incoherent mock", &[elements::cases, noise::cases]),
     ("Photonic arithmetic and ALoRA", &[arithmetic::cases, adapters::cases, references::cases]),
+    ("Chips about which nothing is known", &[unknown_chips::meshes, unknown_chips::rings]),
     ("Limits and faults", &[limits::cases, chip_faults::cases]),
 ];
 

@@ -17,7 +17,7 @@ fn text(value: &str) -> String {
 }
 
 fn percent(value: f64) -> String {
-    format!("{:.3} %", 100.0 * value)
+    format!("{:.3} %", 100.0 * value).replace('-', "−")
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111}\
@@ -76,10 +76,9 @@ fn judgements(html: &mut String, certificate: &Certificate) {
          <th>limit</th><th></th></tr>",
     );
     for judgement in &certificate.judgements {
-        let interval = judgement.interval.map_or_else(
-            || "–".to_owned(),
-            |interval| format!("{} to {}", percent(interval.bca_ci95[0]), percent(interval.bca_ci95[1])),
-        );
+        let interval = judgement
+            .ci95
+            .map_or_else(|| "–".to_owned(), |[low, high]| format!("{} to {}", percent(low), percent(high)));
         let _ = write!(
             html,
             "<tr><td>{}</td><td>{}</td><td>{interval}</td><td>{}</td><td>{}</td></tr>",
@@ -91,7 +90,7 @@ fn judgements(html: &mut String, certificate: &Certificate) {
     }
     html.push_str(
         "</table><p class=\"note\">σ: root mean square over matrices and cells of (mean reading − target), read-out noise taken off. \
-         Intervals: bootstrap over matrices of the same with its noise.</p>",
+         Intervals: bootstrap over matrices, the same noise taken off.</p>",
     );
 }
 
@@ -152,6 +151,26 @@ fn details(html: &mut String, certificate: &Certificate) {
                 percent(fit.mean.ci95[1])
             ),
         );
+        let normality = &fit.normality;
+        let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+        row(
+            &format!("{name}: shape"),
+            format!(
+                "skewness {}, excess kurtosis {}, rms over MAD {}, Anderson–Darling p {}",
+                figure(normality.skewness.map(|estimate| estimate.value)),
+                figure(normality.excess_kurtosis.map(|estimate| estimate.value)),
+                figure(normality.rms_over_mad),
+                figure(normality.anderson_darling.map(|test| test.p_value))
+            )
+            .replace('-', "−"),
+        );
+        if let Some(state) = &fit.state_dependence {
+            let bins = state.bins.iter().map(|bin| format!("{} at {:.2}", percent(bin.sigma), bin.weight));
+            row(
+                &format!("{name}: σ(w) by |target|"),
+                format!("{} (Breusch–Pagan p = {:.2})", bins.collect::<Vec<_>>().join(", "), state.p_value),
+            );
+        }
         if let Some(components) = &fit.components {
             row(
                 &format!("{name}: components"),
