@@ -58,9 +58,9 @@ pub fn draw_sigma_over_time(path: &Path, data: &SigmaOverTime) -> Result<(), Fig
     let mut legend = Legend::default();
     let curve = |ink, line| Sample::Curve { ink, line, marker: None };
     legend.push(curve(Hue::Blue.ink(), LineStyle::Solid), "σ");
-    legend.push(curve(Hue::Vermilion.ink(), LineStyle::Dotted), "foreseen for the next check, at most");
+    legend.push(curve(Hue::Vermilion.ink(), LineStyle::Dotted), "at most, next check");
     legend.push(curve(BLACK, LineStyle::Dashed), "budget");
-    let columns = legend.columns_within(&canvas, WIDTH - 2.0 * MARGIN);
+    let columns = legend.columns_within(&canvas, 0.8 * WIDTH);
     let header = legend.size(&canvas, columns).1 + LEADING * 0.3;
 
     let most = data.points.iter().map(|point| point.foreseen.max(point.sigma)).fold(data.budget, f64::max);
