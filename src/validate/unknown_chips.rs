@@ -123,7 +123,7 @@ fn cases(family: &Family, chips: &[Found]) -> Vec<Case> {
         .in_unit("%"),
         Case::at_most(
             format!("σ of hold-out matrices without feedback, {seeds}"),
-            "limit that was asked for; of max|target|, rms over chips",
+            "limit that was asked for, of full scale; rms over chips",
             100.0 * rms(|chip| chip.open_loop),
             family.open_loop,
         )
