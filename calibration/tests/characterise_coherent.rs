@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use alora_calibration::{
-    Calibration, Event, Learned, Observer, Provenance, Silent, WeightMatrix,
+    Calibration, Event, Learned, Observer, Provenance, Silent, SweepTally, WeightMatrix,
     characterise::{
         Bench, CharacterisationPlan, CharacteriseError, HoldOutPlan, Journal, Source, characterise, hold_out,
     },
@@ -137,6 +137,65 @@ async fn every_weak_or_dead_heater_is_found_and_no_other() {
     }
     // 576 heaters, 1 % of them: 6 expected.
     assert!(made >= 3, "{made} defects are enough to be called a test");
+}
+
+#[tokio::test]
+async fn a_shifter_behind_a_closed_attenuator_is_unseen_and_not_called_silent() {
+    let mut spec = sound();
+    spec.physics.stuck_fraction = 0.03;
+    // Of this chip only θ of an attenuator is dead, and it stands within 13 mrad of closed.
+    let seed = 1998;
+    assert_eq!(spec.answers(seed).stuck, [16]);
+    let mut backend = CoherentMock::new(spec.clone(), seed, Script::default());
+    let mut journal = Journal::in_memory(backend.descriptor().clone());
+    let calibration = learn(&spec, &mut backend, &mut journal, &mut Silent).await.unwrap();
+    let Learned::CharacterisedCoherent(found) = &calibration.learned else { panic!("coherent") };
+    let defects: Vec<usize> = found.defects.iter().map(|defect| defect.actuator).collect();
+    assert_eq!(defects, [16]);
+    // φ before it, and φ of the interferometer after it whose upper arm it alone feeds.
+    assert_eq!(found.unseen, [17, 23]);
+    // Noise and converter; heat that those two give would be left over if they were taken for dead.
+    assert!(found.residual < 1.5 * found.expected_residual, "{}", found.residual);
+}
+
+#[tokio::test]
+async fn a_sweep_that_is_not_sure_is_measured_again_in_place_of_random_settings() {
+    let mut spec = sound();
+    let (mut accepted, mut vectors) = (0, 0);
+    for stuck_fraction in [0.0, 0.03] {
+        spec.physics.stuck_fraction = stuck_fraction;
+        // With dead heaters: θ of an attenuator, which a sweep does not tell from a very weak one.
+        let mut backend = CoherentMock::new(spec.clone(), 1556, Script::default());
+        let mut journal = Journal::in_memory(backend.descriptor().clone());
+        let calibration = learn(&spec, &mut backend, &mut journal, &mut Silent).await.unwrap();
+        let Learned::CharacterisedCoherent(found) = &calibration.learned else { panic!("coherent") };
+        if stuck_fraction == 0.0 {
+            assert_eq!(found.sweeps, SweepTally { accepted: 36, retried: 0, failed: Vec::new() });
+            (accepted, vectors) = (found.sweeps.accepted, calibration.measurements);
+        } else {
+            assert_eq!(spec.answers(1556).stuck, [14]);
+            assert_eq!((found.sweeps.accepted, found.sweeps.retried), (accepted - 1, 1));
+            assert_eq!(found.sweeps.failed, ["attenuator of mode 1, θ (actuator 14)"]);
+            assert_eq!(calibration.measurements, vectors);
+        }
+    }
+}
+
+#[test]
+fn what_is_learned_does_not_depend_on_the_number_of_threads() {
+    let learned = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let spec = sound();
+            let mut backend = CoherentMock::new(spec.clone(), 3, Script::default());
+            let mut journal = Journal::in_memory(backend.descriptor().clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(learn(&spec, &mut backend, &mut journal, &mut Silent)).unwrap().learned
+        })
+    };
+    let one = learned(1);
+    assert_eq!(learned(2), one);
+    assert_eq!(learned(5), one);
 }
 
 /// Wants to stop after some questions.
