@@ -6,7 +6,7 @@ use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    program::{Program, Programmer},
+    program::Programmer,
     twin::{Layout, Twin},
 };
 use crate::{
@@ -151,7 +151,8 @@ pub struct CoherentCharacterisation {
     pub crosstalk: HeatPaths,
 }
 
-/// Cells whose expected error is beyond this (full scale = 1) are called unreachable.
+/// Cells that miss their weight by more than this (full scale = 1) before codes are whole are called unreachable: rounding is an error
+/// of the programming, not of the chip.
 const REACH: f64 = 3e-3;
 
 impl CoherentCharacterisation {
@@ -232,11 +233,11 @@ pub(crate) struct MeshEncoding {
 }
 
 impl MeshEncoding {
-    fn encoded(&self, program: Program, unreachable: Vec<Cell>) -> Encoded {
+    fn encoded(&self, codes: &[Code], scale: f64, unreachable: Vec<Cell>) -> Encoded {
         Encoded {
-            frame: alora_drivers::ActuatorFrame(program.codes),
-            expected: program.expected / program.scale,
-            output_scale: 1.0 / program.scale,
+            frame: alora_drivers::ActuatorFrame(codes.to_vec()),
+            expected: self.programmer.expected(codes) / scale,
+            output_scale: 1.0 / scale,
             unreachable,
         }
     }
@@ -260,11 +261,11 @@ impl Encoding for MeshEncoding {
             return Err(EncodeError::Shape { rows: modes, cols: modes, found_rows, found_cols });
         }
         let program = self.programmer.program(weights.view())?;
-        let unreachable = (weights.view().indexed_iter().zip(&program.expected))
-            .filter(|((_, target), expected)| (*target - *expected / program.scale).abs() > REACH)
+        let unreachable = (weights.view().indexed_iter().zip(&program.reach))
+            .filter(|((_, target), reach)| (*target - *reach / program.scale).abs() > REACH)
             .map(|(((row, col), _), _)| Cell { row, col })
             .collect();
-        Ok(self.encoded(program, unreachable))
+        Ok(self.encoded(&program.codes, program.scale, unreachable))
     }
 
     fn encode_inputs(&self, inputs: ArrayView2<'_, f64>) -> EncodedInputs {
@@ -311,7 +312,6 @@ impl Encoding for MeshEncoding {
     fn refine(&self, encoded: &Encoded, correction: ArrayView2<'_, f64>) -> Option<Encoded> {
         let scale = 1.0 / encoded.output_scale;
         let codes = self.programmer.moved(&encoded.frame.0, (&correction * scale).view());
-        let program = Program { expected: self.programmer.expected(&codes), codes, scale };
-        Some(self.encoded(program, encoded.unreachable.clone()))
+        Some(self.encoded(&codes, scale, encoded.unreachable.clone()))
     }
 }

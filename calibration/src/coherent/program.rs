@@ -62,6 +62,8 @@ pub(super) struct Program {
     pub(super) codes: Vec<Code>,
     /// Real part of the matrix in units of a fully driven input, `outputs × inputs`.
     pub(super) expected: Array2<f64>,
+    /// The same before codes were whole: what the chip could hold.
+    pub(super) reach: Array2<f64>,
     /// Chip units of one weight unit.
     pub(super) scale: f64,
 }
@@ -136,8 +138,10 @@ impl Programmer {
             let start = self.drives_for(&self.phases(&parts.vh, &parts.transmissions, &parts.u));
             let target = weights.mapv(|weight| weight * scale);
             let solver = Solver { programmer: self, target: target.view() };
-            let codes = solver.codes(&solver.relax(start));
-            let program = Program { expected: self.expected(&codes), codes, scale };
+            let drives = solver.relax(start);
+            let reach = self.matrix(&drives).mapv(|entry| entry.re);
+            let codes = solver.codes(&drives);
+            let program = Program { expected: self.expected(&codes), reach, codes, scale };
             let missed = rms(&program.expected, &target) / (scale * peak.max(f64::MIN_POSITIVE));
             if best.as_ref().is_none_or(|(least, _)| missed < *least) {
                 best = Some((missed, program));
