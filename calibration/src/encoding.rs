@@ -1,6 +1,6 @@
 //! How weights become actuator codes and counts become values: the part that differs between families.
 
-use alora_drivers::{ActuatorFrame, InputBatch, InputCode, Readout};
+use alora_drivers::{ActuatorFrame, Celsius, InputBatch, InputCode, Readout};
 use ndarray::{Array2, Array3, ArrayView2};
 
 use crate::weights::{Cell, WeightMatrix};
@@ -83,6 +83,18 @@ pub trait Encoding: Send + Sync {
     /// Largest value of each output that its converter holds, in units of weight × input; `None` where a receiver of several
     /// ranges holds any.
     fn largest_output(&self, _output_scale: f64) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// The encoding of the chip at this temperature, where it is known how the chip moves with it. It can tell what codes are
+    /// expected to hold ([`Encoding::expected`]).
+    fn at(&self, _chip: Celsius) -> Option<Box<dyn Encoding>> {
+        None
+    }
+
+    /// What the chip is expected to hold with these codes, `rows × cols`, full scale = 1, of a matrix that was not shrunk; `None`
+    /// where [`Encoded::expected`] holds whatever the temperature.
+    fn expected(&self, _frame: &ActuatorFrame) -> Option<Array2<f64>> {
         None
     }
 

@@ -68,6 +68,8 @@ pub struct Turn {
 pub struct Verified {
     /// Codes and expectations of the best set.
     pub encoded: Encoded,
+    /// What was wanted of its codes: the target less what the chip was seen to add.
+    pub wanted: Array2<f64>,
     /// Which turn it was, from 0: turn 0 is the open loop.
     pub best: usize,
     /// All turns.
@@ -99,6 +101,20 @@ impl Deviation {
     }
 }
 
+impl Verified {
+    /// The set for the chip's temperature at the last reading, where it is known how the chip moves with it.
+    #[must_use]
+    pub fn at(&self, bench: &Bench<'_>, encoding: &dyn Encoding) -> Encoded {
+        let moved = || {
+            let now = encoding.at(bench.celsius()?)?;
+            let expected = now.expected(&self.encoded.frame)?;
+            let correction = &self.wanted - &expected;
+            now.refine(&Encoded { expected, ..self.encoded.clone() }, correction.view())
+        };
+        moved().unwrap_or_else(|| self.encoded.clone())
+    }
+}
+
 /// Cells of `encoded` that can be reached.
 #[must_use]
 pub fn reachable(encoded: &Encoded) -> Array2<bool> {
@@ -109,6 +125,9 @@ pub fn reachable(encoded: &Encoded) -> Array2<bool> {
 
 /// Programs `target` and corrects it by what is measured, at most `plan.turns` times. Returns the set that was *measured* best.
 /// The matrix is read in the basis of `readout`, `plan.repeats` times a turn, or as often as `readout` says.
+///
+/// Where it is known how the chip moves with its temperature, codes are for that of the last reading, and a deviation is from what was
+/// expected at the temperature at which it was read.
 ///
 /// The loop ends early when a turn's deviation is its noise alone, or when whole codes cannot follow the correction. An
 /// encoding that cannot be refined is measured once.
@@ -124,12 +143,14 @@ pub async fn program_and_verify(
     readout: ReadOut,
 ) -> Result<Verified, CharacteriseError> {
     let readout = readout.with_repeats(plan.repeats);
-    let mut encoded = encoding.encode(target)?;
+    let warm = bench.celsius().and_then(|chip| encoding.at(chip));
+    let mut encoded = warm.as_deref().unwrap_or(encoding).encode(target)?;
     let kept = reachable(&encoded);
     let mut bias = Array2::<f64>::zeros(encoded.expected.dim());
     let mut turns: Vec<Turn> = Vec::new();
     let mut biases: Vec<Array2<f64>> = Vec::new();
-    let mut best = (f64::INFINITY, 0, encoded.clone());
+    let mut wanted = target.view().to_owned();
+    let mut best = (f64::INFINITY, 0, encoded.clone(), wanted.clone());
     for turn in 0..plan.turns.max(1) {
         let seed = plan.seed.wrapping_add(turn as u64 * 0x9E37_79B9);
         let question = format!("{name}-turn-{turn:02}");
@@ -138,15 +159,21 @@ pub async fn program_and_verify(
         let codes = rms_of(&(&encoded.expected + &bias - target.view()), &kept);
         turns.push(Turn { measured, codes });
         if measured.rms < best.0 {
-            best = (measured.rms, turn, encoded.clone());
+            best = (measured.rms, turn, encoded.clone(), wanted.clone());
+        }
+        // The chip as it was when it was read.
+        let warm = bench.celsius().and_then(|chip| encoding.at(chip));
+        let now = warm.as_deref().unwrap_or(encoding);
+        if let Some(expected) = now.expected(&encoded.frame) {
+            encoded.expected = expected;
         }
         let mean = reading.values.mean_axis(Axis(0)).unwrap_or_else(|| encoded.expected.clone());
         let share = 1.0 / (turn + 1) as f64;
         let one = &mean - &encoded.expected;
         bias = &bias * (1.0 - share) + &(&one * share);
         biases.push(one);
-        let wanted = &target.view() - &bias;
-        let Some(next) = encoding.refine(&encoded, (&wanted - &encoded.expected).view()) else { break };
+        wanted = &target.view() - &bias;
+        let Some(next) = now.refine(&encoded, (&wanted - &encoded.expected).view()) else { break };
         let left = |expected: &Array2<f64>| rms_of(&(expected - &wanted), &kept);
         if left(&next.expected) >= left(&encoded.expected) || next.frame == encoded.frame {
             break;
@@ -154,7 +181,8 @@ pub async fn program_and_verify(
         encoded = next;
     }
     let predicted_floor = floor(&turns, &biases, &bias, &kept);
-    Ok(Verified { encoded: best.2, best: best.1, turns, predicted_floor })
+    let (_, best, encoded, wanted) = best;
+    Ok(Verified { encoded, wanted, best, turns, predicted_floor })
 }
 
 /// `σ_floor` of the last turn, whose correction is the mean of those before it.

@@ -120,6 +120,22 @@ async fn a_chip_about_which_nothing_is_known_holds_matrices_to_a_fifth_of_a_perc
 }
 
 #[tokio::test]
+async fn coarse_codes_are_an_error_of_the_programming_and_put_no_cell_out_of_reach() {
+    let mut spec = sound();
+    spec.bits.actuator = 8;
+    let mut backend = CoherentMock::new(spec.clone(), 1, Script::default());
+    let mut journal = Journal::in_memory(backend.descriptor().clone());
+    let calibration = learn(&spec, &mut backend, &mut journal, &mut Silent).await.unwrap();
+    let encoding = calibration.encoding();
+    for target in targets(3) {
+        let encoded = encoding.encode(&target).unwrap();
+        assert!(encoded.unreachable.is_empty(), "{:?}", encoded.unreachable);
+        let most = (&encoded.expected - &target.view()).iter().fold(0.0_f64, |most, e| most.max(e.abs()));
+        assert!(most > 3e-3, "256 codes a shifter cannot hold every cell to {most}");
+    }
+}
+
+#[tokio::test]
 async fn every_weak_or_dead_heater_is_found_and_no_other() {
     let spec = fresh();
     let mut made = 0;

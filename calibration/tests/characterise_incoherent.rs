@@ -17,12 +17,14 @@ use std::{
 use alora_calibration::{
     DefectKind, Encoded, Encoding, Event, IncoherentCharacterisation, IncoherentPlan, Observer, Silent,
     WeightMatrix,
-    characterise::{Bench, CharacteriseError, Journal, Source},
+    characterise::{Bench, CharacteriseError, HoldOutPlan, Journal, Source, hold_out},
+    readout::ReadOut,
+    verify::VerifyPlan,
 };
 use alora_drivers::{
     InputBatch, PhotonicBackend,
     mock::{
-        Fault, IncoherentMock, IncoherentSpec, Script, ScriptedFault,
+        Fault, IncoherentMock, IncoherentSpec, OrnsteinUhlenbeck, Script, ScriptedFault,
         incoherent::{TrueDefectKind, preset},
     },
 };
@@ -200,6 +202,24 @@ async fn a_chip_that_warms_up_is_programmed_by_its_thermometer() {
     // The slope is learned from a chip held to 2 mK: as uncertain as it says, and widths as above.
     let bound = 4.0 * slope.std_error / slope.value + 0.01;
     assert!((shift / expected - 1.0).abs() < bound, "{shift} {expected}");
+}
+
+#[tokio::test]
+async fn while_the_temperature_jitters_matrices_are_written_for_that_of_the_last_reading() {
+    let mut spec = without_defects(fresh(16));
+    spec.physics.temperature = OrnsteinUhlenbeck { sd: 0.005, tau_s: 2.0 };
+    let mut mock = IncoherentMock::new(spec.clone(), 4, Script::default());
+    let mut journal = Journal::in_memory(mock.descriptor().clone());
+    let learned = learn_on(&mut mock, &mut journal, &spec, &IncoherentPlan::default()).await.unwrap();
+    let mut observer = Silent;
+    let mut journal = Journal::in_memory(mock.descriptor().clone());
+    let mut bench = Bench::new(Source::Live(&mut mock), &mut journal, &mut observer).unwrap();
+    let plan = HoldOutPlan { repeats: 48, ..HoldOutPlan::default() };
+    let readout = ReadOut { repeats: 48, ..ReadOut::default() };
+    let held = hold_out(&mut bench, &learned, &plan, &VerifyPlan::default(), readout).await.unwrap();
+    // 5 mK are 0.1 mrad, and up to 1.4 % of full scale on the flank of a ring.
+    assert!(held.open_loop < 5e-3, "{}", held.open_loop);
+    assert!(held.verified < 5e-3, "{}", held.verified);
 }
 
 #[tokio::test]

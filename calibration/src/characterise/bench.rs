@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use alora_drivers::{ActuatorFrame, BackendError, Descriptor, InputBatch, PhotonicBackend, Readout};
+use alora_drivers::{ActuatorFrame, BackendError, Celsius, Descriptor, InputBatch, PhotonicBackend, Readout};
 
 use super::{
     error::CharacteriseError,
@@ -57,6 +57,7 @@ pub struct Bench<'a> {
     vectors: u64,
     first: Option<Duration>,
     last: Duration,
+    celsius: Option<Celsius>,
 }
 
 impl<'a> Bench<'a> {
@@ -87,6 +88,7 @@ impl<'a> Bench<'a> {
             vectors: 0,
             first: None,
             last,
+            celsius: None,
         })
     }
 
@@ -105,6 +107,12 @@ impl<'a> Bench<'a> {
     #[must_use]
     pub fn vectors(&self) -> u64 {
         self.vectors
+    }
+
+    /// Chip temperature at the last reading.
+    #[must_use]
+    pub fn celsius(&self) -> Option<Celsius> {
+        self.celsius
     }
 
     /// Time of the processor's clock from the first reading to the last.
@@ -250,5 +258,6 @@ impl<'a> Bench<'a> {
         self.vectors += (repeats * frames) as u64;
         self.first.get_or_insert(readout.taken_at.0);
         self.last = self.last.max(readout.taken_at.0);
+        self.celsius = Some(readout.temperature);
     }
 }

@@ -150,20 +150,23 @@ pub async fn hold_out(
     for (index, target) in targets.iter().enumerate() {
         let name = |what: &str| format!("holdout-{index:03}-{what}");
         let seed = plan.seed.wrapping_add(0x9E37_79B9 * (index as u64 + 1));
-        let encoded = encoding.encode(target)?;
+        let warm = bench.celsius().and_then(|chip| encoding.at(chip));
+        let now = warm.as_deref().unwrap_or(encoding);
+        let encoded = now.encode(target)?;
         let kept = reachable(&encoded);
-        let open = read(bench, encoding, &encoded, &name("open"), judging, seed).await?;
+        let open = read(bench, now, &encoded, &name("open"), judging, seed).await?;
         let plan_of = VerifyPlan { seed: verify.seed ^ seed, ..*verify };
         let verified = program_and_verify(bench, encoding, target, &name("loop"), &plan_of, readout).await?;
         let seed = seed.rotate_left(7);
-        let last = read(bench, encoding, &verified.encoded, &name("verified"), judging, seed).await?;
+        let set = verified.at(bench, encoding);
+        let last = read(bench, encoding, &set, &name("verified"), judging, seed).await?;
         if index < REWRITTEN {
             let mut writings = vec![last.values.clone()];
             for again in 1..=plan.rewrites.max(1) {
                 write_away(bench, &name(&format!("away-{again:02}"))).await?;
                 let seed = seed.wrapping_add(0x9E37_79B9 * again as u64);
                 let name = name(&format!("rewritten-{again:02}"));
-                writings.push(read(bench, encoding, &verified.encoded, &name, judging, seed).await?.values);
+                writings.push(read(bench, encoding, &set, &name, judging, seed).await?.values);
             }
             rewritten.add(writings, target, &kept);
         }

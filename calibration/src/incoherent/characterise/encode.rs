@@ -1,6 +1,6 @@
 //! Encoding by the characterised model, and small moves of what is programmed.
 
-use alora_drivers::{ActuatorFrame, Code, InputBatch, InputCode, Readout};
+use alora_drivers::{ActuatorFrame, Celsius, Code, InputBatch, InputCode, Readout};
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis, s};
 
 use super::{
@@ -155,6 +155,16 @@ impl Encoding for IncoherentCharacterisation {
             let other = if passes == 2 { count(1) } else { reference[output] };
             (count(0) - other) * inputs.scales[vector] * output_scale / self.row_gain(output)
         })
+    }
+
+    fn at(&self, chip: Celsius) -> Option<Box<dyn Encoding>> {
+        Some(Box::new(Self::at(self, chip)))
+    }
+
+    fn expected(&self, frame: &ActuatorFrame) -> Option<Array2<f64>> {
+        let programmer = self.programmer()?;
+        let weights = programmer.expected(&programmer.heats(&frame.0));
+        Array2::from_shape_vec((self.rows, self.cols), weights).ok()
     }
 
     /// A ring moves to the code that is nearest to its corrected weight; where that is the code it has (a correction
