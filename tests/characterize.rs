@@ -108,6 +108,20 @@ fn a_chip_beyond_its_limits_is_told_with_its_own_exit_code_after_everything_was_
 }
 
 #[test]
+fn a_budget_that_is_spent_stops_before_the_next_question_and_more_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, errors) = characterize(folder.path(), &["--set", "characterize.most_vectors=2000"]);
+    assert_eq!(code, Some(2), "{errors}");
+    for told in ["of the 2000 allowed are spent", "raise `characterize.most_vectors`", "--resume"] {
+        assert!(errors.contains(told), "{told}: {errors}");
+    }
+    assert!(folder.path().join("raw/dark.npz").exists());
+    let output =
+        alora().args(["characterize", CONFIG, "--json", "--resume"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_laser_that_falls_is_a_device_fault_whose_readings_are_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let fault = "processor.script=[{ from_execution = 300, fault = \"laser_drop\", fraction = 0.5 }]";

@@ -156,11 +156,11 @@ fn details(html: &mut String, certificate: &Certificate) {
         row(
             &format!("{name}: shape"),
             format!(
-                "skewness {}, excess kurtosis {}, rms over MAD {}, Anderson–Darling p {}",
+                "skewness {}, excess kurtosis {}, rms over MAD {}, Anderson–Darling {}",
                 figure(normality.skewness.map(|estimate| estimate.value)),
                 figure(normality.excess_kurtosis.map(|estimate| estimate.value)),
                 figure(normality.rms_over_mad),
-                figure(normality.anderson_darling.map(|test| test.p_value))
+                normality.anderson_darling.map_or_else(|| "–".to_owned(), |test| p_value(test.p_value))
             )
             .replace('-', "−"),
         );
@@ -168,7 +168,7 @@ fn details(html: &mut String, certificate: &Certificate) {
             let bins = state.bins.iter().map(|bin| format!("{} at {:.2}", percent(bin.sigma), bin.weight));
             row(
                 &format!("{name}: σ(w) by |target|"),
-                format!("{} (Breusch–Pagan p = {:.2})", bins.collect::<Vec<_>>().join(", "), state.p_value),
+                format!("{} (Breusch–Pagan {})", bins.collect::<Vec<_>>().join(", "), p_value(state.p_value)),
             );
         }
         if let Some(components) = &fit.components {
@@ -210,7 +210,7 @@ fn details(html: &mut String, certificate: &Certificate) {
         row("valid until", validity(drift));
     }
     if let Some(moran) = &certificate.spatial {
-        row("spatial correlation (Moran's I)", format!("{:.3}, p = {:.2}", moran.i, moran.p_value));
+        row("spatial correlation (Moran's I)", format!("{:.3}, {}", moran.i, p_value(moran.p_value)));
     }
     let defects = match certificate.defects.len() {
         0 => "none found".to_owned(),
@@ -256,9 +256,9 @@ pub fn validity(drift: &DriftRecord) -> String {
     if seconds.is_infinite() {
         let [least, _] = ci95.unwrap_or([0.0, seconds]);
         return format!(
-            "no drift seen in {:.0} s (p = {:.2}); one just not seen would take {} until {limit}",
+            "no drift seen in {:.0} s ({}); one just not seen would take {} until {limit}",
             drift.duration_s,
-            drift.test.p_value,
+            p_value(drift.test.p_value),
             duration(least)
         );
     }
@@ -268,6 +268,10 @@ pub fn validity(drift: &DriftRecord) -> String {
     };
     let beyond = if extrapolated { ", extrapolated" } else { "" };
     format!("{} after programming {limit}{interval}{beyond}", duration(seconds))
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.01 { "p < 0.01".to_owned() } else { format!("p = {p:.2}") }
 }
 
 fn duration(seconds: f64) -> String {

@@ -72,8 +72,16 @@ fn check_script(config: &Config) -> Result<(), OutOfRange> {
 }
 
 fn check_characterization(config: &Config) -> Result<(), OutOfRange> {
-    let CharacterizeSection { coherent, incoherent, reading, holdout, verify, drift, limits } =
-        config.characterize;
+    let CharacterizeSection {
+        most_vectors: _,
+        coherent,
+        incoherent,
+        reading,
+        holdout,
+        verify,
+        drift,
+        limits,
+    } = config.characterize;
     if config.processor.actuator_bits != 0 {
         within("processor.actuator_bits", config.processor.actuator_bits, 2..=16)?;
     }

@@ -78,6 +78,8 @@ impl ProcessorSection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CharacterizeSection {
+    /// Most input vectors of the characterisation, hold-out matrices not counted; 0: as many as it takes.
+    pub most_vectors: u64,
     /// What to measure of a coherent processor.
     pub coherent: CoherentPlan,
     /// What to measure of a bank of rings.

@@ -198,9 +198,11 @@ async fn learn<'b>(
     let started = Instant::now();
     let config = context.config;
     let mut bench = Bench::new(source, journal, &mut *context.observer)?;
+    bench.limit(Some(plan.most_vectors).filter(|&most| most > 0));
     let calibration = characterise(&mut bench, sheet, &plan.plan(), provenance).await?;
     let compute_seconds = started.elapsed().as_secs_f64();
     let (measurements, bench_seconds) = (bench.vectors(), bench.bench_time().as_secs_f64());
+    bench.limit(None);
     let encoding = calibration.encoding();
     let reading = study_reading(&mut bench, &*encoding, &plan.reading).await?;
     let readout = reading.readout();

@@ -58,6 +58,7 @@ pub struct Bench<'a> {
     first: Option<Duration>,
     last: Duration,
     celsius: Option<Celsius>,
+    most: Option<u64>,
 }
 
 impl<'a> Bench<'a> {
@@ -89,6 +90,7 @@ impl<'a> Bench<'a> {
             first: None,
             last,
             celsius: None,
+            most: None,
         })
     }
 
@@ -107,6 +109,11 @@ impl<'a> Bench<'a> {
     #[must_use]
     pub fn vectors(&self) -> u64 {
         self.vectors
+    }
+
+    /// From now on no question is begun that would take the vectors beyond `most`.
+    pub fn limit(&mut self, most: Option<u64>) {
+        self.most = most;
     }
 
     /// Chip temperature at the last reading.
@@ -173,6 +180,7 @@ impl<'a> Bench<'a> {
         let mut entry = self.journal.entry(question)?;
         let known = entry.readings.len();
         if known < question.frames.len() {
+            self.affords(question)?;
             let outcome = self.measure(question, &mut entry, &[]).await;
             let changed = match outcome {
                 Ok(()) => self.look_again(question).await,
@@ -192,6 +200,20 @@ impl<'a> Bench<'a> {
             self.count(readout);
         }
         Ok(entry.readings)
+    }
+
+    fn affords(&self, question: &Question) -> Result<(), CharacteriseError> {
+        let points = 0..question.frames.len();
+        let vectors: usize = points.map(|point| question.inputs_of(point).0.nrows() * question.repeats).sum();
+        match self.most {
+            Some(most) if self.vectors + vectors as u64 > most => Err(CharacteriseError::Budget {
+                question: question.name.clone(),
+                vectors: vectors as u64,
+                spent: self.vectors,
+                most,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the chip still is as it was at the beginning.

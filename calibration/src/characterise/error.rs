@@ -95,6 +95,20 @@ pub enum CharacteriseError {
         /// Outputs of the chip.
         of: usize,
     },
+    /// The plan's budget is spent.
+    #[error(
+        "`{question}` needs {vectors} vectors, {spent} of the {most} allowed are spent; what was measured is kept: raise `characterize.most_vectors` and go on with --resume, or ask for less"
+    )]
+    Budget {
+        /// Question that was not begun.
+        question: String,
+        /// Vectors that it needs.
+        vectors: u64,
+        /// Vectors spent.
+        spent: u64,
+        /// Vectors allowed.
+        most: u64,
+    },
     /// The operator wants to stop.
     #[error("interrupted in `{question}` at point {point}; what was measured is kept, go on with --resume")]
     Interrupted {
