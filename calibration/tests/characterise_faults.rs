@@ -13,12 +13,8 @@ use alora_drivers::{
 };
 use ndarray::Array2;
 
-/// A factory-fresh chip without dead elements on which `fault` comes at execution `from_execution`; the journal's folder and how it ended.
-async fn with_fault(
-    preset: &str,
-    fault: Fault,
-    from_execution: u64,
-) -> (tempfile::TempDir, CharacteriseError) {
+/// A preset without dead elements.
+fn sound(preset: &str) -> Spec {
     let mut spec = Spec::preset(preset).unwrap();
     match &mut spec {
         Spec::Coherent(spec) => {
@@ -28,6 +24,16 @@ async fn with_fault(
             (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
         }
     }
+    spec
+}
+
+/// A factory-fresh chip without dead elements on which `fault` comes at execution `from_execution`; the journal's folder and how it ended.
+async fn with_fault(
+    preset: &str,
+    fault: Fault,
+    from_execution: u64,
+) -> (tempfile::TempDir, CharacteriseError) {
+    let spec = sound(preset);
     let sheet = spec.data_sheet();
     let script = Script(vec![ScriptedFault { from_execution, fault }]);
     let mut backend = spec.connect(5, script);
@@ -69,15 +75,7 @@ impl Observer for Impatient {
 #[tokio::test]
 async fn an_operator_who_stops_at_any_stage_goes_on_later_without_measuring_anything_twice() {
     for (preset, stops) in [(COHERENT, [3, 60, 200, 420]), (INCOHERENT, [3, 60, 300, 450])] {
-        let mut spec = Spec::preset(preset).unwrap();
-        match &mut spec {
-            Spec::Coherent(spec) => {
-                (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
-            }
-            Spec::Incoherent(spec) => {
-                (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
-            }
-        }
+        let spec = sound(preset);
         let sheet = spec.data_sheet();
         let plan = CharacterisationPlan::default();
         let folder = tempfile::tempdir().unwrap();
