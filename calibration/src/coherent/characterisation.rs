@@ -151,8 +151,9 @@ pub struct CoherentCharacterisation {
     pub crosstalk: HeatPaths,
 }
 
-/// Cells that miss their weight by more than this (full scale = 1) before codes are whole are called unreachable: rounding is an error
-/// of the programming, not of the chip.
+/// Cells of a chip with dead shifters that miss their weight by more than this (full scale = 1), before codes are whole and after, are
+/// called unreachable. Rounding is an error of the programming, not of the chip, and so is all that a chip misses whose shifters all
+/// move: it holds any matrix.
 const REACH: f64 = 3e-3;
 
 impl CoherentCharacterisation {
@@ -261,9 +262,15 @@ impl Encoding for MeshEncoding {
             return Err(EncodeError::Shape { rows: modes, cols: modes, found_rows, found_cols });
         }
         let program = self.programmer.program(weights.view())?;
-        let unreachable = (weights.view().indexed_iter().zip(&program.reach))
-            .filter(|((_, target), reach)| (*target - *reach / program.scale).abs() > REACH)
-            .map(|(((row, col), _), _)| Cell { row, col })
+        let missed = |target: &f64, held: f64| (target - held / program.scale).abs() > REACH;
+        let unreachable = weights
+            .view()
+            .indexed_iter()
+            .filter(|(cell, target)| {
+                missed(target, program.reach[*cell]) && missed(target, program.expected[*cell])
+            })
+            .filter(|_| self.programmer.has_dead())
+            .map(|((row, col), _)| Cell { row, col })
             .collect();
         Ok(self.encoded(&program.codes, program.scale, unreachable))
     }

@@ -84,6 +84,11 @@ impl Programmer {
         Self { parts: twin.parts(), layout, twin, unit_phase, limits, input, imaginary, held }
     }
 
+    /// Some shifter cannot be moved.
+    pub(super) fn has_dead(&self) -> bool {
+        self.held.contains(&true)
+    }
+
     fn modes(&self) -> usize {
         self.layout.modes()
     }
