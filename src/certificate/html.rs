@@ -197,7 +197,7 @@ fn details(html: &mut String, certificate: &Certificate) {
         row(
             "drift",
             format!(
-                "{} of a weight in {:.0} s (rms, read-out noise of {} taken off), {:.3} to {:.3} °C, common gain {:.4} to {:.4}",
+                "{} of a weight in {:.0} s, rms; from reading to reading {} besides, read-out noise and fast jitter; {:.3} to {:.3} °C, common gain {:.4} to {:.4}",
                 last.map_or_else(|| "–".to_owned(), |point| percent(point.change)),
                 last.map_or(0.0, |point| point.lag_s),
                 percent(drift.readout),
