@@ -16,10 +16,14 @@
 //!
 //! with `D` the mean square change of a weight from one check to the next so far, the structure function at that lag. Changes are
 //! added to what has drifted as if they had its direction, which is the worst that they can do.
+//!
+//! Where it is known how the chip moves with its temperature (ring banks), the matrix is written for the present temperature before
+//! each check: what is watched is what such a correction leaves. Written anew, a matrix is rounded anew, so that not weights but σ itself
+//! is compared from check to check: due when `σ(t) + 3 s ≥ budget`, `s` the rms change of σ from one check to the next.
 
 use std::time::Duration;
 
-use alora_drivers::Readout;
+use alora_drivers::{InputBatch, Readout};
 use ndarray::{Array2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +35,7 @@ use crate::{
     measure::MeasurementPlan,
     readout::{ReadOut, beyond_range, read},
     vectors::orthogonal,
-    verify::{Deviation, VerifyPlan, program_and_verify, reachable},
+    verify::{Deviation, Verified, VerifyPlan, program_and_verify, reachable},
     weights::WeightMatrix,
 };
 
@@ -84,6 +88,7 @@ pub struct Monitor<'a> {
     encoding: &'a dyn Encoding,
     plan: MonitorPlan,
     encoded: Encoded,
+    verified: Verified,
     vectors: Array2<f64>,
     kept_rows: Vec<bool>,
     target: Array2<f64>,
@@ -92,7 +97,8 @@ pub struct Monitor<'a> {
     sigma: f64,
     checks: usize,
     first: Option<Seen>,
-    last: Option<Seen>,
+    last: Option<(Seen, f64)>,
+    follows: bool,
     steps: (f64, u32),
 }
 
@@ -141,7 +147,7 @@ impl<'a> Monitor<'a> {
         };
         let readout = ReadOut { repeats: REFERENCE_REPEATS, ..ReadOut::default() };
         let verified = program_and_verify(bench, encoding, &target, "reference", verify, readout).await?;
-        let encoded = verified.encoded;
+        let encoded = verified.at(bench, encoding);
         let whole = read(bench, encoding, &encoded, "reference", readout, plan.seed).await?;
         let kept = reachable(&encoded);
         let deviation = Deviation::of(whole.values.view(), &target, &kept);
@@ -177,6 +183,7 @@ impl<'a> Monitor<'a> {
             plan: *plan,
             kept_rows: kept.rows().into_iter().map(|row| row.iter().any(|&kept| kept)).collect(),
             encoded,
+            verified,
             vectors,
             target: wanted,
             reference,
@@ -185,6 +192,7 @@ impl<'a> Monitor<'a> {
             checks: 0,
             first: None,
             last: None,
+            follows: false,
             steps: (0.0, 0),
         };
         let check = monitor.check(bench, Duration::ZERO).await?;
@@ -206,6 +214,7 @@ impl<'a> Monitor<'a> {
     }
 
     async fn check(&mut self, bench: &mut Bench<'_>, pause: Duration) -> Result<Check, CharacteriseError> {
+        let pause = self.follow(bench, pause).await?;
         let question = Question {
             name: format!("check-{:06}", self.checks),
             frames: vec![self.encoded.frame.clone()],
@@ -216,6 +225,28 @@ impl<'a> Monitor<'a> {
         self.checks += 1;
         let seen = self.see(&readouts[0]);
         Ok(self.judge(seen))
+    }
+
+    /// Where it is known how the chip moves with its temperature, waits, reads it and has the matrix written for it. The pause that
+    /// is left.
+    async fn follow(
+        &mut self,
+        bench: &mut Bench<'_>,
+        pause: Duration,
+    ) -> Result<Duration, CharacteriseError> {
+        if bench.celsius().and_then(|chip| self.encoding.at(chip)).is_none() {
+            return Ok(pause);
+        }
+        let question = Question {
+            name: format!("celsius-{:06}", self.checks),
+            frames: vec![self.encoded.frame.clone()],
+            inputs: vec![InputBatch(Array2::zeros((1, self.inputs.batch.0.ncols())))],
+            repeats: 1,
+        };
+        bench.observe(question, &[pause]).await?;
+        self.encoded = self.verified.at(bench, self.encoding);
+        self.follows = true;
+        Ok(Duration::ZERO)
     }
 
     fn see(&self, readout: &Readout) -> Seen {
@@ -252,15 +283,24 @@ impl<'a> Monitor<'a> {
         let first = self.first.get_or_insert_with(|| seen.clone());
         let start = self.sigma * self.sigma;
         let square = (start + seen.square() - first.square()).max(0.0);
-        if let Some(last) = &self.last {
-            let change = &seen.residual - &last.residual;
-            let change = change.iter().map(|d| d * d).sum::<f64>() / change.len().max(1) as f64;
-            self.steps.0 += change - seen.noise - last.noise;
+        let sigma = square.sqrt();
+        if let Some((last, before)) = &self.last {
+            self.steps.0 += if self.follows {
+                (sigma - before).powi(2)
+            } else {
+                let change = &seen.residual - &last.residual;
+                let change = change.iter().map(|d| d * d).sum::<f64>() / change.len().max(1) as f64;
+                change - seen.noise - last.noise
+            };
             self.steps.1 += 1;
         }
         let step = (self.steps.0 / f64::from(self.steps.1.max(1))).max(0.0).sqrt();
-        let drifted = (square - start).max(0.0).sqrt();
-        let foreseen = (start + (drifted + REACH * step).powi(2)).sqrt();
+        let foreseen = if self.follows {
+            sigma + REACH * step
+        } else {
+            let drifted = (square - start).max(0.0).sqrt();
+            (start + (drifted + REACH * step).powi(2)).sqrt()
+        };
         let by_row: Vec<f64> = seen.residual.columns().into_iter().map(|row| row.dot(&row)).collect();
         let (worst_row, most) = by_row
             .iter()
@@ -271,13 +311,13 @@ impl<'a> Monitor<'a> {
             at_s: seen.at.saturating_sub(first.at).as_secs_f64(),
             celsius: seen.celsius,
             gain: seen.gain / first.gain,
-            sigma: square.sqrt(),
+            sigma,
             foreseen,
             worst_row,
             worst_share: most / by_row.iter().sum::<f64>().max(f64::MIN_POSITIVE),
             due: foreseen >= self.plan.budget,
         };
-        self.last = Some(seen);
+        self.last = Some((seen, sigma));
         check
     }
 }

@@ -79,6 +79,34 @@ async fn watched(
 /// A package that is not held well: the temperature wanders some 0.02 K in a minute, and σ leaves 0.5 % within the hour.
 const WANDERS: OrnsteinUhlenbeck = OrnsteinUhlenbeck { sd: 1.0, tau_s: 200_000.0 };
 
+#[tokio::test]
+async fn a_ring_bank_is_written_for_its_temperature_and_has_no_alarm_in_a_quiet_hour() {
+    let Some(Spec::Incoherent(mut spec)) = Spec::preset("factory-fresh-incoherent-16x16") else {
+        unreachable!()
+    };
+    (spec.physics.stuck_fraction, spec.physics.weak_fraction) = (0.0, 0.0);
+    for seed in 1..=3 {
+        let spec = Spec::Incoherent(spec.clone());
+        let sheet = spec.data_sheet();
+        let mut backend = spec.connect(seed, Script::default());
+        let mut journal = Journal::in_memory(backend.descriptor().clone());
+        let provenance = Provenance::of(backend.descriptor(), "2025-01-01T00:00:00Z".to_owned(), 1);
+        let mut silent = Silent;
+        let mut bench = Bench::new(Source::Live(&mut *backend), &mut journal, &mut silent).unwrap();
+        let plan = CharacterisationPlan::default();
+        let calibration = characterise(&mut bench, &sheet, &plan, provenance).await.unwrap();
+        let encoding = calibration.encoding();
+        let plan = MonitorPlan { budget: 0.005, ..Default::default() };
+        let (mut monitor, mut last) =
+            Monitor::begin(&mut bench, &*encoding, None, &plan, &VerifyPlan::default()).await.unwrap();
+        for _ in 0..60 {
+            last = monitor.next(&mut bench).await.unwrap();
+            assert!(!last.due, "chip {seed}: {last:?}");
+        }
+        assert!((last.at_s - 3600.0).abs() < 60.0, "{last:?}");
+    }
+}
+
 /// Not held at all: 0.05 K in 15 s.
 const UNHELD: OrnsteinUhlenbeck = OrnsteinUhlenbeck { sd: 1.0, tau_s: 12_000.0 };
 
