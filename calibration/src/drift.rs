@@ -90,8 +90,8 @@ pub struct DriftRecord {
 pub struct ValidFor {
     /// Estimate; infinite where no drift was told from chance (`DriftRecord::test`, level 5 %).
     pub seconds: f64,
-    /// Its 95 % interval. Where drift was seen it takes weights to drift independently, and is absent where they do not
-    /// (`DriftRecord::independent` below 8); where none was seen it begins where a drift just not seen would end.
+    /// Its 95 % interval. Where drift was seen it takes weights to drift independently, and is absent where that was not
+    /// seen (`DriftRecord::independent` absent or below 8); where none was seen it begins where a drift just not seen would end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ci95: Option<[f64; 2]>,
     /// The estimate lies beyond the lags that were measured.
@@ -110,8 +110,8 @@ const INDEPENDENT: f64 = 8.0;
 /// Changes from reading to reading are told from the noise when their mean square is above this many times its own.
 const SEEN: f64 = 0.2;
 
-/// Holds one random matrix for `plan.duration_s` and reads it `plan.points` times in the basis of `readout`. `None` where the plan says 0 s, or where the
-/// readings are too few for a law.
+/// Holds one random matrix for `plan.duration_s` and reads it `plan.points` times in the basis of `readout`. `None` where the plan
+/// says 0 s, or where the readings are too few for a law.
 ///
 /// # Errors
 /// As for [`Bench::observe`].
@@ -180,8 +180,8 @@ pub async fn observe_drift(
     let together = independent.is_none_or(|count| count < INDEPENDENT);
     let room = (budget * budget - sigma * sigma).max(0.0);
     let validity = if test.p_value > LEVEL {
-        let seconds = if room > 0.0 { f64::INFINITY } else { 0.0 };
-        ValidFor { seconds, ci95: Some([room / test.most, f64::INFINITY]), extrapolated: true }
+        let [least, seconds] = if room > 0.0 { [room / test.most, f64::INFINITY] } else { [0.0, 0.0] };
+        ValidFor { seconds, ci95: Some([least, f64::INFINITY]), extrapolated: true }
     } else {
         ValidFor {
             seconds: until.time.unwrap_or(f64::INFINITY),
@@ -226,9 +226,10 @@ fn gains(series: &Array2<f64>) -> [f64; 2] {
         .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], gain| [low.min(gain), high.max(gain)])
 }
 
-/// Changes over the fewest readings in which they are seen, of at least so many changes.
+/// Fewest changes from which something is said.
 const CHANGES: usize = 5;
 
+/// How many weights drift independently, by the changes over as few readings as show any.
 fn independent(series: &Array2<f64>, variance: f64) -> Option<f64> {
     (0..)
         .map(|power| 1 << power)

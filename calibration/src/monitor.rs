@@ -120,6 +120,8 @@ impl Seen {
     }
 }
 
+/// Standard deviations of a step that are reckoned with.
+const REACH: f64 = 3.0;
 /// Repeats of the full reading at the beginning.
 const REFERENCE_REPEATS: usize = 64;
 /// Read-out noise of a check, of the budget, where repeats are not given; and the fewest and most repeats then.
@@ -152,7 +154,7 @@ impl<'a> Monitor<'a> {
         let kept = reachable(&encoded);
         let deviation = Deviation::of(whole.values.view(), &target, &kept);
         let sigma = deviation.programming;
-        let mut reference = whole.values.mean_axis(Axis(0)).unwrap_or_else(|| encoded.expected.clone());
+        let reference = whole.values.mean_axis(Axis(0)).unwrap_or_else(|| encoded.expected.clone());
         // Cells out of reach are no error of the programming: what they hold is what they should.
         let mut wanted = target.view().to_owned();
         for ((cell, kept), wanted) in kept.indexed_iter().zip(wanted.iter_mut()) {
@@ -160,7 +162,6 @@ impl<'a> Monitor<'a> {
                 *wanted = reference[cell];
             }
         }
-        reference.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
 
         let rng = &mut ChaCha8Rng::seed_from_u64(plan.seed);
         let vectors = orthogonal(cols, rng).slice(ndarray::s![..plan.vectors.clamp(1, cols), ..]).to_owned();
@@ -321,6 +322,3 @@ impl<'a> Monitor<'a> {
         check
     }
 }
-
-/// Standard deviations of a step that are reckoned with.
-const REACH: f64 = 3.0;

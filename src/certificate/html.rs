@@ -264,7 +264,7 @@ pub fn validity(drift: &DriftRecord) -> String {
     }
     let interval = match ci95 {
         Some([low, high]) => format!(", 95 % interval {} to {}", duration(low), duration(high)),
-        None => ", no interval: the weights drift together".to_owned(),
+        None => ", no interval: the weights were not seen to drift independently".to_owned(),
     };
     let beyond = if extrapolated { ", extrapolated" } else { "" };
     format!("{} after programming {limit}{interval}{beyond}", duration(seconds))
