@@ -172,10 +172,19 @@ fn characterisation_class(error: &CharacteriseError) -> Option<ExitCode> {
 
 fn backend_class(kind: &BackendErrorKind) -> ExitCode {
     match kind {
-        BackendErrorKind::OverLimit { .. } => ExitCode::Limit,
-        BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected => ExitCode::Link,
-        BackendErrorKind::OutputsUnknown => ExitCode::DeviceFault,
-        BackendErrorKind::FrameLength { .. }
+        BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
+        BackendErrorKind::Timeout(_)
+        | BackendErrorKind::Disconnected
+        | BackendErrorKind::Link(_)
+        | BackendErrorKind::Unreadable { .. } => ExitCode::Link,
+        BackendErrorKind::OutputsUnknown
+        | BackendErrorKind::Refused { .. }
+        | BackendErrorKind::NotHeld { .. }
+        | BackendErrorKind::Rebooted { .. }
+        | BackendErrorKind::Tripped { .. } => ExitCode::DeviceFault,
+        BackendErrorKind::Version { .. }
+        | BackendErrorKind::Mismatch { .. }
+        | BackendErrorKind::FrameLength { .. }
         | BackendErrorKind::InputWidth { .. }
         | BackendErrorKind::InputCode { .. }
         | BackendErrorKind::NoRepeats => ExitCode::Usage,

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     descriptor::ProcessorId,
     frame::{Code, InputCode},
+    link::LinkError,
 };
 
 /// What the driver was asked to do.
@@ -111,4 +112,87 @@ pub enum BackendErrorKind {
         "the link is gone; check power and cable, then connect again. The outputs cannot be zeroed from here"
     )]
     Disconnected,
+    /// Bytes do not come or go.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Answers come, but none that can be trusted.
+    #[error(
+        "{place}: {tries} tries of `{request}` brought no answer that can be trusted (last: {last}); check the cable and its \
+         shielding, then run `alora soak`"
+    )]
+    Unreadable {
+        /// Port as the operator wrote it.
+        place: String,
+        /// What was sent.
+        request: String,
+        /// How often.
+        tries: u32,
+        /// What came back last.
+        last: String,
+    },
+    /// The device refuses a request.
+    #[error("the device answered `{answer}` to `{request}`; nothing was applied")]
+    Refused {
+        /// What was sent.
+        request: String,
+        /// What came back, in words.
+        answer: String,
+    },
+    /// A write was acknowledged, but the device holds something else.
+    #[error(
+        "actuator {actuator}: code {sent} was written, but the device holds {held}; it may be stuck. The outputs are unknown \
+         until the next frame or park"
+    )]
+    NotHeld {
+        /// Index in the frame.
+        actuator: usize,
+        /// Code written.
+        sent: Code,
+        /// Code read back.
+        held: Code,
+    },
+    /// The device was reset.
+    #[error(
+        "the device was reset ({evidence}): its limits and outputs are lost; park, check what reset it, then apply again"
+    )]
+    Rebooted {
+        /// How it was seen.
+        evidence: String,
+    },
+    /// The device has stopped itself.
+    #[error(
+        "the device has tripped ({reason}) and zeroed its outputs; find the cause, then park to arm it again"
+    )]
+    Tripped {
+        /// What it says.
+        reason: String,
+    },
+    /// The device speaks another version of the protocol.
+    #[error(
+        "the device speaks {device}, this driver {driver}; nothing was written. Update the older of the two"
+    )]
+    Version {
+        /// Version of the device.
+        device: String,
+        /// Versions of the driver.
+        driver: String,
+    },
+    /// The device is not the one that the station file describes.
+    #[error(
+        "{what}: the device says {found}, the station file {expected}; correct the station file or connect the right device"
+    )]
+    Mismatch {
+        /// What differs.
+        what: String,
+        /// What the device says.
+        found: String,
+        /// What the station file says.
+        expected: String,
+    },
+    /// A condition of the station file is not met.
+    #[error("interlock: {condition}; nothing was sent. Outputs stay as they are until the condition is met")]
+    Interlock {
+        /// Which condition, with what was found.
+        condition: String,
+    },
 }

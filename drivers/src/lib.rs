@@ -9,8 +9,10 @@ mod backend;
 pub mod contract;
 pub mod datasheet;
 mod descriptor;
+pub mod emulate;
 mod error;
 mod frame;
+pub mod link;
 pub mod mock;
 mod units;
 
@@ -21,4 +23,4 @@ pub use descriptor::{
 };
 pub use error::{BackendError, BackendErrorKind, Operation};
 pub use frame::{ActuatorFrame, Applied, Code, InputBatch, InputCode, Readout, Timestamp};
-pub use units::{Celsius, Radians, Volts};
+pub use units::{Amperes, Celsius, Nanometres, Radians, Volts, Watts};

@@ -35,3 +35,15 @@ unit!(
     /// Optical phase in radians.
     Radians, "rad"
 );
+unit!(
+    /// Electric current in amperes.
+    Amperes, "A"
+);
+unit!(
+    /// Power, electric or optical, in watts.
+    Watts, "W"
+);
+unit!(
+    /// Wavelength in nanometres.
+    Nanometres, "nm"
+);

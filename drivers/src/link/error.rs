@@ -1,0 +1,42 @@
+//! What can go wrong below the protocol.
+
+use std::time::Duration;
+
+/// Why bytes do not come or go.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The port cannot be opened.
+    #[error(
+        "{place} cannot be opened: {reason}; check the cable and that no other program holds it, then run `alora doctor`"
+    )]
+    Open {
+        /// Port as the operator wrote it.
+        place: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// No device with that USB serial number.
+    #[error(
+        "no serial port with USB serial number {wanted} is plugged in; found: {found}; `alora devices` lists all"
+    )]
+    NotPluggedIn {
+        /// Serial number that was asked for.
+        wanted: String,
+        /// Serial numbers that are there.
+        found: String,
+    },
+    /// The other end is gone.
+    #[error("{place} is gone; check power and cable, then connect again")]
+    Lost {
+        /// Port as the operator wrote it.
+        place: String,
+    },
+    /// No answer in time.
+    #[error("{place}: no answer within {waited:?}; check power and cable, then run `alora doctor`")]
+    Timeout {
+        /// Port as the operator wrote it.
+        place: String,
+        /// How long was waited, all tries together.
+        waited: Duration,
+    },
+}
