@@ -1,8 +1,15 @@
 //! Emulated devices: they speak the bytes of real ones, in front of the mock physics.
 //!
-//! A [`Device`] is a pure state machine: bytes in, bytes out, on a clock that it is told. [`serve`](serve::serve) puts one
-//! behind a wire, with the time that bytes take on a serial line and with faults.
+//! A [`Device`] is a pure state machine: bytes in, bytes out, on a clock that it is told. An [`Emulator`] puts one behind
+//! wires, with the time that bytes take on a serial [`Line`] and with the faults of a [`FaultPlan`].
 
 mod device;
+mod emulator;
+mod faults;
+mod injector;
+mod line;
 
 pub use device::Device;
+pub use emulator::{Emulator, Ended};
+pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPlan, FaultPlanError};
+pub use line::Line;

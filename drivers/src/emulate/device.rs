@@ -28,3 +28,29 @@ pub trait Device: Send {
     /// From now on a write to `channel` is acknowledged but has no effect (`true`), or has again (`false`).
     fn stick(&mut self, channel: usize, stuck: bool);
 }
+
+impl Device for Box<dyn Device> {
+    fn receive(&mut self, bytes: &[u8], now: Duration, answers: &mut Vec<u8>) {
+        (**self).receive(bytes, now, answers);
+    }
+
+    fn tick(&mut self, now: Duration, answers: &mut Vec<u8>) {
+        (**self).tick(now, answers);
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        (**self).next_tick()
+    }
+
+    fn requests(&self) -> u64 {
+        (**self).requests()
+    }
+
+    fn reset(&mut self, now: Duration, answers: &mut Vec<u8>) {
+        (**self).reset(now, answers);
+    }
+
+    fn stick(&mut self, channel: usize, stuck: bool) {
+        (**self).stick(channel, stuck);
+    }
+}
