@@ -8,8 +8,10 @@ mod emulator;
 mod faults;
 mod injector;
 mod line;
+mod server;
 
 pub use device::Device;
 pub use emulator::{Emulator, Ended};
 pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPlan, FaultPlanError};
 pub use line::Line;
+pub use server::Pty;

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use alora_drivers::{
-    emulate::{ByteFaultKind, Device, Emulator, EventKind, FaultPlan, Line},
-    link::{Connector, Transport},
+    emulate::{ByteFaultKind, Device, Emulator, EventKind, FaultPlan, Line, Pty},
+    link::{Connector, Port, Transport},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
     time::{Instant, timeout},
 };
 
@@ -163,4 +164,73 @@ fn a_plan_is_written_in_toml() {
     let plan: FaultPlan = toml::from_str(text).unwrap();
     assert_eq!(plan.events[1].kind, EventKind::Reset);
     assert_eq!(plan.events[0].chance, 0.1);
+}
+
+#[tokio::test]
+async fn a_host_comes_and_goes_on_a_pseudo_terminal() {
+    let echo = Emulator::new(Echo::default(), Line::default(), FaultPlan::default());
+    let pty = Pty::open().unwrap();
+    let port: Port = pty.path().display().to_string().parse().unwrap();
+    let server = echo.clone();
+    tokio::spawn(async move { server.serve_pty(pty, |_| {}).await });
+    for _ in 0..2 {
+        let mut wire = port.open().await.unwrap();
+        assert_eq!(ask(&mut wire, b"over a pty\n").await, b"over a pty\n");
+        // Raw: no byte has a meaning of its own.
+        let all: Vec<u8> = (0..=255).filter(|&byte| byte != b'\n').chain(*b"\n").collect();
+        assert_eq!(ask(&mut wire, &all).await, all);
+    }
+}
+
+#[tokio::test]
+async fn a_pulled_plug_is_seen_at_once_on_a_pseudo_terminal() {
+    let plan = FaultPlan::event(EventKind::Unplug { for_ms: 10 }, 1, 0);
+    let echo = Emulator::new(Echo::default(), Line::default(), plan);
+    let pty = Pty::open().unwrap();
+    let port: Port = pty.path().display().to_string().parse().unwrap();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    tokio::spawn(async move {
+        echo.serve_pty(pty, move |path| drop(tell.take().map(|tell| tell.send(path.to_owned())))).await
+    });
+    let mut wire = port.open().await.unwrap();
+    wire.write_all(b"one\n").await.unwrap();
+    assert!(matches!(wire.read(&mut [0; 8]).await, Ok(0) | Err(_)));
+    let port: Port = told.await.unwrap().display().to_string().parse().unwrap();
+    let mut wire = port.open().await.unwrap();
+    assert_eq!(ask(&mut wire, b"two\n").await, b"two\n");
+}
+
+#[tokio::test]
+async fn hosts_come_and_go_over_tcp() {
+    let echo = Emulator::new(Echo::default(), Line::default(), FaultPlan::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port: Port = format!("tcp:{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { echo.serve_tcp(listener).await });
+    for _ in 0..2 {
+        let mut wire = port.open().await.unwrap();
+        assert_eq!(ask(&mut wire, b"over TCP\n").await, b"over TCP\n");
+    }
+}
+
+#[test]
+fn ports_are_written_as_they_are_read() {
+    for text in
+        ["/dev/ttyUSB0", "/dev/pts/4@921600", "usb:FT4XYZ12", "usb:A1@12000000", "tcp:board-7.lab:5025"]
+    {
+        assert_eq!(text.parse::<Port>().unwrap().to_string(), text);
+    }
+    for text in [
+        "",
+        "ttyUSB0",
+        "tcp:host",
+        "tcp::80",
+        "tcp:host:99999",
+        "usb:",
+        "/dev/ttyUSB0@fast",
+        "/dev/ttyUSB0@0",
+    ] {
+        let error = text.parse::<Port>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{text}` is no port; expected")), "{error}");
+    }
 }
