@@ -51,6 +51,15 @@ impl Spec {
         }
     }
 
+    /// Counts that a channel gives at the limit of its amplifier or of its converter, one a gain and sign where gains switch.
+    #[must_use]
+    pub fn counts_at_limit(&self) -> Vec<i32> {
+        match self {
+            Self::Incoherent(spec) => spec.counts_at_limit(),
+            Self::Coherent(spec) => spec.counts_at_limit(),
+        }
+    }
+
     /// Makes the chip of that seed and connects to it.
     #[must_use]
     pub fn connect(self, seed: u64, script: Script) -> Box<dyn PhotonicBackend> {

@@ -83,7 +83,6 @@ impl<D: Device + 'static> Emulator<D> {
 
 impl<D: Device> Emulator<D> {
     /// The device itself, for whoever judges what a driver says of it.
-    #[must_use]
     pub fn device(&self) -> MutexGuard<'_, D> {
         held(&self.shared.device)
     }

@@ -45,6 +45,9 @@ impl Pty {
 
 impl<D: Device + 'static> Emulator<D> {
     /// Serves a pseudo-terminal for ever. `replugged` is told the path after each time the plug was out: it may be another.
+    ///
+    /// # Errors
+    /// No pseudo-terminal is free.
     pub async fn serve_pty(&self, mut pty: Pty, mut replugged: impl FnMut(&Path)) -> io::Result<()> {
         loop {
             let Ended::Unplugged(time) = self.serve(&mut pty.near).await else { continue };

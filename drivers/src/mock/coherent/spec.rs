@@ -53,6 +53,14 @@ pub struct CoherentSpec {
 }
 
 impl CoherentSpec {
+    /// The limits of the converter, and those of an amplifier that comes first.
+    pub(crate) fn counts_at_limit(&self) -> Vec<i32> {
+        let half = 1_i32 << (self.bits.output - 1);
+        let clip = (self.physics.tia_clip * f64::from(half)).round() as i32;
+        let amplifier = (clip > 0 && clip < half - 1).then_some([-clip, clip]);
+        [-half, half - 1].into_iter().chain(amplifier.into_iter().flatten()).collect()
+    }
+
     /// The maker's nominal values.
     #[must_use]
     pub fn data_sheet(&self) -> CoherentDataSheet {

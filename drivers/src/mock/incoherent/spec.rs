@@ -121,6 +121,13 @@ impl IncoherentSpec {
         half * f64::from(1u32 << (self.receiver_ranges - 1)) / self.receiver_full_scale()
     }
 
+    /// The highest count of each gain, and the lowest of all.
+    pub(crate) fn counts_at_limit(&self) -> Vec<i32> {
+        let half = 1_i32 << (self.bits.output - 1);
+        let lowest = -half << (self.receiver_ranges - 1);
+        (0..self.receiver_ranges).map(|gain| (half - 1) << gain).chain([lowest]).collect()
+    }
+
     /// Photocurrent at the limit of the lowest gain.
     pub(crate) fn receiver_full_scale(&self) -> f64 {
         self.receiver_headroom * self.cols as f64

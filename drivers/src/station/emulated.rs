@@ -1,0 +1,66 @@
+//! How the devices of a station are played.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Station, StationError};
+use crate::{
+    emulate::{FaultPlan, Line},
+    mock::Script,
+};
+
+/// What stands behind emulated devices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Emulated {
+    /// Seed of the simulated chip: its fabrication errors.
+    pub chip_seed: u64,
+    /// Faults of the chip.
+    pub script: Script,
+    /// Devices by name; those not named here are played on a pseudo-terminal, without faults.
+    pub device: BTreeMap<String, EmulatedDevice>,
+}
+
+/// How one device is played.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmulatedDevice {
+    /// On what port.
+    pub serve: Outlet,
+    /// TCP port; 0: any that is free.
+    pub tcp_port: u16,
+    /// Modules of a chain, by kind, where the device's own entry names none.
+    pub modules: Vec<String>,
+    /// Time that bytes take.
+    pub line: Line,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+}
+
+/// What an emulated device is reached by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outlet {
+    /// A pseudo-terminal.
+    #[default]
+    Pty,
+    /// A TCP port of this machine only.
+    Tcp,
+}
+
+impl Emulated {
+    pub(super) fn check(&self, station: &Station) -> Result<(), StationError> {
+        for (name, device) in &self.device {
+            station.device(name)?;
+            device.faults.check().map_err(|error| {
+                StationError::value(
+                    format!("emulate.device.{name}.faults.{}", error.key),
+                    error.value.to_string(),
+                    "0 to 1",
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
