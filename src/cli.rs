@@ -15,9 +15,10 @@ use std::{
 };
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Error, ExitCode};
-use args::Cli;
+use args::{Cli, Command};
 use progress::Progress;
 
 /// Runs the command given to the process and says how it ended.
@@ -33,7 +34,10 @@ pub fn main() -> process::ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&Error::Input { path: "the runtime".into(), reason: error.to_string() }),
     };
-    runtime.spawn(watch_for_interrupts(Arc::clone(&interrupted)));
+    // An emulator has nothing to finish or to park.
+    if !matches!(cli.command, Command::Emulate(_)) {
+        runtime.spawn(watch_for_interrupts(Arc::clone(&interrupted)));
+    }
     // Progress ends here, so that no bar is drawn over the error.
     let outcome = runtime.block_on(commands::execute(cli.command, &mut Progress::new(interrupted)));
     match outcome {
@@ -42,9 +46,25 @@ pub fn main() -> process::ExitCode {
     }
 }
 
+/// Waits for Ctrl-C, SIGTERM or SIGHUP (the terminal was closed).
+pub(crate) async fn asked_to_stop() {
+    let other = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        asked = tokio::signal::ctrl_c() => if asked.is_err() { std::future::pending::<()>().await },
+        () = other(SignalKind::terminate()) => {}
+        () = other(SignalKind::hangup()) => {}
+    }
+}
+
 /// First Ctrl-C: finish the present step, park, leave. Second: leave at once.
 async fn watch_for_interrupts(interrupted: Arc<AtomicBool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
+    loop {
+        asked_to_stop().await;
         if interrupted.swap(true, Ordering::Relaxed) {
             #[expect(clippy::print_stderr, reason = "the command line's own output")]
             {

@@ -6,7 +6,7 @@ mod load;
 mod sections;
 
 pub use error::ConfigError;
-pub use load::{Override, load, load_table, resolve};
+pub use load::{Override, load, load_plain, load_station, load_table, resolve};
 pub use sections::{
     AdapterMode, CertificateLimits, CharacterizeSection, DataSection, DeploymentSection, ErrorModelSection,
     EvaluationSection, FigureSection, MeasurementSection, ModelSection, ProcessorSection,

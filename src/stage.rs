@@ -18,7 +18,7 @@ pub use curve::accuracy_figure;
 pub use deploy::{Deployed, deploy, processor_from};
 pub use fit::FULL_SCALE;
 pub use fit::{Fitted, fit_pairs, fit_record};
-pub use measure::{Measured, calibrate_and_measure, connect};
+pub use measure::{Measured, calibrate_and_measure, connect, nominal};
 pub use report::{
     AccuracyReport, DeltaReport, DeploymentReport, ParameterReport, ProcessorReport, RunReport, StageReport,
 };

@@ -8,10 +8,12 @@ mod emulator;
 mod faults;
 mod injector;
 mod line;
+mod played;
 mod server;
 
 pub use device::Device;
 pub use emulator::{Emulator, Ended};
 pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPlan, FaultPlanError};
 pub use line::Line;
+pub use played::{Announcement, Played, Served};
 pub use server::Pty;

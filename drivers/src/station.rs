@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::link::Port;
+
 pub use chip::{Chip, DescribedChip, Nominal};
 pub use device::{BoardEntry, DeviceEntry, QontrolEntry, QontrolMode};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
@@ -84,6 +86,18 @@ impl Station {
         let missing =
             || StationError::missing("chip", "a processor needs to know what chip stands behind the wires");
         self.chip.as_ref().ok_or_else(missing)?.nominal()
+    }
+
+    /// Puts the device of that name onto another port.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn set_port(&mut self, name: &str, port: Port) -> Result<(), StationError> {
+        self.device(name)?;
+        if let Some(entry) = self.device.get_mut(name) {
+            *entry.port_mut() = port;
+        }
+        Ok(())
     }
 
     /// The device of that name.

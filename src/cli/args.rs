@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Program a deployment again, measure it and compare with what was asked.
     Verify(Verify),
+    /// Play the devices of a station: each on a pseudo-terminal or TCP port, in front of simulated physics. Prints where, then serves until Ctrl-C.
+    Emulate(Emulate),
     /// Check every claim of physics and statistics and write docs/validation.md.
     Validate(Validate),
 }
@@ -193,6 +195,21 @@ pub(crate) struct Verify {
     /// The deployment to verify (deployment.toml).
     #[arg(long)]
     pub(crate) deployment: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora emulate`.
+#[derive(Debug, Args)]
+pub(crate) struct Emulate {
+    /// Station file (TOML).
+    pub(crate) station: PathBuf,
+    /// Modules of each Qontrol chain, in place of the station's: so many Q8iv.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) modules: Option<u8>,
+    /// A fault plan (TOML) for every device, in place of the station's.
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) faults: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }

@@ -1,6 +1,7 @@
 //! What each subcommand does: resolve its arguments, call a stage, show the result.
 
 mod characterize;
+mod emulate;
 mod show;
 mod sweep;
 mod watch;
@@ -37,6 +38,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Sweep(arguments) => sweep::sweep(&arguments, observer),
         Command::Deploy(arguments) => deploy_weights(&arguments, observer).await,
         Command::Verify(arguments) => verify(&arguments, observer).await,
+        Command::Emulate(arguments) => emulate::emulate(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,
     }
 }
@@ -148,8 +150,7 @@ fn finetune(arguments: &Finetune, observer: &mut dyn Observer) -> Result<(), Err
             return Err(Error::Input { path: arguments.stage.config.clone(), reason: reason.to_owned() });
         }
     };
-    let (backend, _) = stage::connect(&config)?;
-    let (descriptor, simulated) = (backend.descriptor().clone(), model.provenance.simulated);
+    let (descriptor, simulated) = (stage::nominal(&config)?, model.provenance.simulated);
     let chip = stage::chip_model(&config, stage::tile_of(&descriptor)?, &model)?;
     let mut prepared = Prepared::open(&arguments.stage, config)?;
     let mut context = prepared.context(observer);
@@ -175,7 +176,7 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
         }
         None => (Mlp::read(&arguments.weights)?.0, None),
     };
-    let mut processor = stage::processor_from(&config, &arguments.calibration)?;
+    let mut processor = stage::processor_from(&config, &arguments.calibration).await?;
     let merging = config.deployment.adapters == AdapterMode::Merged;
     let (model, digital) = match adapters {
         Some((adapters, model)) if merging => (adapters.merged(&model)?.to_mlp().unwrap_or(base), None),
@@ -202,7 +203,7 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
 async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), Error> {
     let config = config::load(&arguments.config, &arguments.overrides.set)?;
     let (record, layers) = DeploymentRecord::read(&arguments.deployment)?;
-    let mut processor = stage::processor_from(&config, &arguments.calibration)?;
+    let mut processor = stage::processor_from(&config, &arguments.calibration).await?;
     let descriptor = processor.descriptor().clone();
     if (record.tile_rows, record.tile_cols) != (descriptor.outputs, descriptor.inputs) {
         return Err(Error::Deploy(DeployError::TileShape {

@@ -2,6 +2,9 @@
 
 use std::{fs, path::Path};
 
+use alora_drivers::station::{Station, StationError};
+use serde::de::DeserializeOwned;
+
 use super::{Config, ConfigError, check::check};
 
 /// A key given on the command line, `key=value`, in place of the configuration's.
@@ -103,6 +106,36 @@ pub fn resolve(table: toml::Table, path: &Path) -> Result<Config, ConfigError> {
         reason,
     })?;
     Ok(config)
+}
+
+/// Reads a table that is not a configuration; ranges are its own to check.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_plain<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(load_table(path, &[])?).map_err(|error| ConfigError::Key {
+        path: path.to_owned(),
+        key: error.path().to_string(),
+        reason: one_line(error.inner().message()),
+    })
+}
+
+/// Reads and checks the station file at `path`, with `overrides` in place of its keys.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_station(path: &Path, overrides: &[Override]) -> Result<Station, ConfigError> {
+    let key = |key: String, reason| ConfigError::Key { path: path.to_owned(), key, reason };
+    let table = load_table(path, overrides)?;
+    let station: Station = serde_path_to_error::deserialize(table)
+        .map_err(|error| key(error.path().to_string(), one_line(error.inner().message())))?;
+    match station.check() {
+        Ok(()) => Ok(station),
+        Err(StationError::Value { key, value, allowed }) => {
+            Err(ConfigError::Range { path: path.to_owned(), key, value, allowed })
+        }
+        Err(StationError::Missing { what, why }) => Err(key(what, format!("missing: {why}"))),
+    }
 }
 
 /// One line, in the words of an operator rather than of Rust.

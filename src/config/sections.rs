@@ -1,6 +1,6 @@
 //! The sections of a run configuration, with their defaults.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use alora_calibration::{
     CoherentPlan, IncoherentPlan, LawChoice, MeasurementPlan, Probe,
@@ -8,7 +8,10 @@ use alora_calibration::{
     drift::DriftPlan,
     verify::VerifyPlan,
 };
-use alora_drivers::mock::{Script, Spec};
+use alora_drivers::{
+    link::Port,
+    mock::{Script, Spec},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +24,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessorSection {
+    /// Station file (TOML) of a processor on real wires; absent: a simulated one in this process, by the keys below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub station: Option<PathBuf>,
+    /// Ports in place of the station file's, by the name of the device.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, Port>,
     /// Name of a mock preset, e.g. `incoherent-16x16`.
     pub preset: String,
     /// Seed of the simulated chip: its fabrication errors.
@@ -36,6 +45,8 @@ pub struct ProcessorSection {
 impl Default for ProcessorSection {
     fn default() -> Self {
         Self {
+            station: None,
+            ports: BTreeMap::new(),
             preset: "incoherent-16x16".to_owned(),
             chip_seed: 1,
             actuator_bits: 0,

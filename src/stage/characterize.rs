@@ -105,7 +105,7 @@ impl ChipReport {
 /// # Errors
 /// A processor that cannot be characterised, the operator's wish to stop, or a folder that cannot be written.
 pub async fn characterize(context: &mut Context<'_>, readings: Readings) -> Result<ChipReport, Error> {
-    let (mut backend, sheet) = connect(context.config)?;
+    let (mut backend, sheet) = connect(context.config).await?;
     let root = context.folder.root().to_owned();
     let mut journal = match &readings {
         Readings::New => Journal::create(&root, backend.descriptor().clone())?,

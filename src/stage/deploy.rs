@@ -27,9 +27,9 @@ pub struct Deployed {
 ///
 /// # Errors
 /// A file that is no calibration, or one of another processor.
-pub fn processor_from(config: &Config, path: &Path) -> Result<Processor, Error> {
+pub async fn processor_from(config: &Config, path: &Path) -> Result<Processor, Error> {
     let calibration = Calibration::read(path)?;
-    let (backend, _) = connect(config)?;
+    let (backend, _) = connect(config).await?;
     Ok(Processor::new(backend, &calibration)?)
 }
 

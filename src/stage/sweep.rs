@@ -10,7 +10,7 @@ use std::{
 use alora_calibration::{ErrorLaw, Observer, Provenance};
 
 use super::{
-    Context, Purpose, connect,
+    Context, Purpose, nominal,
     task::{Base, Task},
     train::{adapt, tile_of},
 };
@@ -210,7 +210,7 @@ impl SweepRunner {
 fn chip(config: &Config, sigma: Percent) -> Result<ChipModel, Error> {
     let tile = match config.mapping.tile {
         TileChoice::Layer => None,
-        TileChoice::Processor => Some(tile_of(connect(config)?.0.descriptor())?),
+        TileChoice::Processor => Some(tile_of(&nominal(config)?)?),
     };
     let sigma = sigma.fraction();
     Ok(ChipModel {

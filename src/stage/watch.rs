@@ -80,7 +80,7 @@ pub async fn watch(
     matrix: Option<WeightMatrix>,
     seconds: f64,
 ) -> Result<WatchReport, Error> {
-    let (mut backend, _) = connect(context.config)?;
+    let (mut backend, _) = connect(context.config).await?;
     if backend.descriptor().id != calibration.descriptor.id {
         return Err(CharacteriseError::OtherProcessor {
             journal: calibration.descriptor.id.clone(),

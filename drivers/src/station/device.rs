@@ -79,6 +79,13 @@ impl DeviceEntry {
         }
     }
 
+    pub(super) fn port_mut(&mut self) -> &mut Port {
+        match self {
+            Self::Board(board) => &mut board.port,
+            Self::Qontrol(chain) => &mut chain.port,
+        }
+    }
+
     /// What the device speaks, as the station file calls it.
     #[must_use]
     pub fn protocol(&self) -> &'static str {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Station, StationError};
+use super::{DeviceEntry, Station, StationError};
 use crate::{
     emulate::{FaultPlan, Line},
     mock::Script,
@@ -47,6 +47,18 @@ pub enum Outlet {
     Pty,
     /// A TCP port of this machine only.
     Tcp,
+}
+
+impl Station {
+    /// Plays each Qontrol chain with so many Q8iv.
+    pub fn emulate_modules(&mut self, modules: u8) {
+        for (name, entry) in &self.device {
+            if matches!(entry, DeviceEntry::Qontrol(_)) {
+                let played = self.emulate.device.entry(name.clone()).or_default();
+                played.modules = vec!["Q8iv".to_owned(); usize::from(modules)];
+            }
+        }
+    }
 }
 
 impl Emulated {
