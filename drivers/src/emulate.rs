@@ -3,6 +3,7 @@
 //! A [`Device`] is a pure state machine: bytes in, bytes out, on a clock that it is told. An [`Emulator`] puts one behind
 //! wires, with the time that bytes take on a serial [`Line`] and with the faults of a [`FaultPlan`].
 
+mod board;
 mod device;
 mod emulator;
 mod faults;
@@ -11,6 +12,7 @@ mod line;
 mod played;
 mod server;
 
+pub use board::{BoardDevice, BoardError};
 pub use device::Device;
 pub use emulator::{Emulator, Ended};
 pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPlan, FaultPlanError};

@@ -5,6 +5,9 @@
 //! [`mock`] holds a faithful simulation of an incoherent and of a coherent processor.
 
 mod backend;
+pub mod bench;
+pub mod board;
+mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod datasheet;
@@ -14,6 +17,7 @@ mod error;
 mod frame;
 pub mod link;
 pub mod mock;
+mod refusal;
 pub mod station;
 mod units;
 

@@ -4,6 +4,7 @@
 //! itself: calibration sees codes and counts only. Each noise or error source is a number in the physics structs
 //! and is switched off by zero; [`Script`] brings faults at chosen moments.
 
+mod chip;
 pub mod coherent;
 mod converter;
 mod drift;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataSheet, PhotonicBackend};
 
+pub(crate) use chip::Chip;
 pub use coherent::{CoherentMock, CoherentSpec};
 pub use drift::OrnsteinUhlenbeck;
 pub use incoherent::{IncoherentMock, IncoherentSpec};
@@ -57,6 +59,14 @@ impl Spec {
         match self {
             Self::Incoherent(spec) => spec.counts_at_limit(),
             Self::Coherent(spec) => spec.counts_at_limit(),
+        }
+    }
+
+    /// The same chip for the converters of an emulated board.
+    pub(crate) fn chip(self, seed: u64, script: Script) -> Box<dyn Chip> {
+        match self {
+            Self::Incoherent(spec) => Box::new(IncoherentMock::new(spec, seed, script)),
+            Self::Coherent(spec) => Box::new(CoherentMock::new(spec, seed, script)),
         }
     }
 

@@ -17,16 +17,17 @@ mod truth;
 use std::{f64::consts::PI, time::Duration};
 
 use async_trait::async_trait;
+use ndarray::Array3;
 use rand_chacha::ChaCha8Rng;
 
 use self::{
     geometry::{Interferometer, light_path},
     optics::Transfer,
-    receiver::{REFERENCE_AMPLITUDE, Receiver},
+    receiver::{Noise, REFERENCE_AMPLITUDE, Receiver},
     spec::BASE_TEMPERATURE,
     truth::{Truth, normal, stream},
 };
-use super::{Fault, Script, converter::Adc};
+use super::{Chip, Fault, Script, converter::Adc};
 use crate::{
     ActuatorFrame, ActuatorLayout, Applied, BackendError, BackendErrorKind, Celsius, Code, Descriptor,
     InputAlphabet, InputBatch, Operation, PhotonicBackend, ProcessorId, ProcessorKind, Readout, Timestamp,
@@ -56,6 +57,8 @@ pub struct CoherentMock {
     /// What the transfer matrix was propagated for: kelvin above 25 °C and stuck elements.
     propagated_for: Option<(f64, Vec<(usize, Code)>)>,
     execution: u64,
+    /// Shots of the reading that is going on, and its noise; `None` between readings.
+    reading: Option<(usize, Noise)>,
     clock: Duration,
     drift: f64,
     drifted_at: Duration,
@@ -82,6 +85,7 @@ impl CoherentMock {
             transfer: Transfer { modes, re: Vec::new(), im: Vec::new() },
             propagated_for: None,
             execution: 0,
+            reading: None,
             clock: EPOCH,
             drift: 0.0,
             drifted_at: EPOCH,
@@ -99,8 +103,18 @@ impl CoherentMock {
         BackendError { processor: self.descriptor.id.clone(), operation, kind }
     }
 
+    /// An execution is over once something was read.
+    fn end_reading(&mut self) {
+        if let Some((shots, _)) = self.reading.take()
+            && shots > 0
+        {
+            self.execution += 1;
+        }
+    }
+
     /// Takes over checked codes: new writing errors, settling time.
-    fn write(&mut self, frame: ActuatorFrame) {
+    fn take_over(&mut self, frame: ActuatorFrame) {
+        self.end_reading();
         let sd = self.spec.physics.repeatability;
         if sd > 0.0 {
             self.writing_error.iter_mut().for_each(|error| *error = sd * normal(&mut self.writing_noise));
@@ -291,7 +305,7 @@ impl PhotonicBackend for CoherentMock {
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {
         self.check_frame(frame).map_err(|kind| self.refuse(Operation::Apply, kind))?;
-        self.write(frame.clone());
+        Chip::write(self, frame);
         Ok(Applied { codes: self.held.clone(), verified: true })
     }
 
@@ -301,31 +315,62 @@ impl PhotonicBackend for CoherentMock {
 
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
         self.check_inputs(inputs, repeats).map_err(|kind| self.refuse(Operation::Execute, kind))?;
-        self.settle_optics();
-        let shots = inputs.0.nrows() * repeats;
-        let lo = self.lo_phases(shots);
-        let input_unit = 1.0 / f64::from(self.descriptor.input_range().1);
-        let streams = (self.seed, self.execution);
-        let (counts, saturated) = self.receiver().detect(&self.transfer, inputs, input_unit, &lo, streams);
-        let (kelvin, _) = self.propagated_for.clone().unwrap_or_default();
-        let readout = Readout {
-            counts,
-            saturated,
-            taken_at: Timestamp(self.clock),
-            temperature: Celsius(BASE_TEMPERATURE.0 + kelvin),
-        };
-        self.execution += 1;
-        self.clock += Duration::from_micros(self.spec.shot_us * shots as u64);
-        Ok(readout)
+        self.end_reading();
+        let taken_at = Timestamp(self.clock);
+        let temperature = self.begin();
+        let (counts, saturated) = self.go_on(inputs, repeats);
+        self.end_reading();
+        Ok(Readout { counts, saturated, taken_at, temperature })
     }
 
     async fn wait(&mut self, duration: Duration) -> Result<(), BackendError> {
+        self.end_reading();
         self.clock += duration;
         Ok(())
     }
 
     async fn park(&mut self) -> Result<(), BackendError> {
-        self.write(ActuatorFrame::zeros(self.descriptor.limits.len()));
+        Chip::park(self);
         Ok(())
+    }
+}
+
+impl Chip for CoherentMock {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn write(&mut self, frame: &ActuatorFrame) {
+        self.take_over(frame.clone());
+    }
+
+    fn park(&mut self) {
+        self.take_over(ActuatorFrame::zeros(self.descriptor.limits.len()));
+    }
+
+    fn begin(&mut self) -> Celsius {
+        let begun =
+            self.reading.as_ref().is_some_and(|(shots, _)| *shots == 0) && self.clock == self.drifted_at;
+        if !begun {
+            self.end_reading();
+            self.settle_optics();
+            self.reading = Some((0, Noise::new(self.seed, self.execution)));
+        }
+        Celsius(BASE_TEMPERATURE.0 + self.propagated_for.as_ref().map_or(0.0, |(kelvin, _)| *kelvin))
+    }
+
+    fn go_on(&mut self, inputs: &InputBatch, repeats: usize) -> (Array3<i32>, Array3<bool>) {
+        if self.reading.is_none() {
+            self.begin();
+        }
+        let (so_far, mut noise) =
+            self.reading.take().unwrap_or_else(|| (0, Noise::new(self.seed, self.execution)));
+        let shots = inputs.0.nrows() * repeats;
+        let lo = self.lo_phases(shots);
+        let input_unit = 1.0 / f64::from(self.descriptor.input_range().1);
+        let counted = self.receiver().detect(&self.transfer, inputs, input_unit, &lo, &mut noise);
+        self.reading = Some((so_far + shots, noise));
+        self.clock += Duration::from_micros(self.spec.shot_us * shots as u64);
+        counted
     }
 }

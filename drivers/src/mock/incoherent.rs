@@ -18,14 +18,13 @@ mod element;
 mod physics;
 mod presets;
 mod receiver;
-mod refusal;
 mod spec;
 mod truth;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use rand_chacha::ChaCha8Rng;
 
 use self::{
@@ -33,7 +32,7 @@ use self::{
     detect::{Light, NoiseStream, Row},
     receiver::Receiver,
 };
-use super::{Fault, Script};
+use super::{Chip, Fault, Script};
 use crate::{
     ActuatorFrame, Applied, BackendError, BackendErrorKind, Celsius, Code, Descriptor, Detection,
     InputAlphabet, InputBatch, Operation, PhotonicBackend, ProcessorId, ProcessorKind, Readout, Timestamp,
@@ -75,8 +74,18 @@ pub struct IncoherentMock {
     clock: Duration,
     drifted_at: Duration,
     executions: u64,
+    /// The reading that is going on.
+    reading: Option<Reading>,
     warmth: f64,
     laser: f64,
+}
+
+/// A reading that is going on.
+struct Reading {
+    conditions: Conditions,
+    /// Noise blocks and vectors read so far.
+    blocks: usize,
+    vectors: usize,
 }
 
 impl IncoherentMock {
@@ -107,6 +116,7 @@ impl IncoherentMock {
             clock: Duration::from_secs(EPOCH_S),
             drifted_at: Duration::from_secs(EPOCH_S),
             executions: 0,
+            reading: None,
             spec,
             truth,
             script,
@@ -153,18 +163,28 @@ impl IncoherentMock {
     /// # Errors
     /// As for [`PhotonicBackend::execute`].
     pub fn execute_now(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
-        refusal::of_inputs(&self.descriptor, inputs, repeats)
+        crate::refusal::of_inputs(&self.descriptor, inputs, repeats)
             .map_err(|kind| self.refuse(Operation::Execute, kind))?;
+        self.end_reading();
         let taken_at = Timestamp(self.clock);
-        let conditions = self.conditions();
-        let light = self.light(inputs, &conditions);
-        let stream = NoiseStream { seed: self.noise_seed, execution: self.executions };
-        let (counts, saturated) = detect::count(&light, &conditions.rows, &self.receiver, repeats, stream);
-        self.executions += 1;
-        let vectors = (inputs.0.nrows() * repeats) as f64;
-        self.clock += Duration::from_secs_f64(vectors * self.spec.frame_s);
-        let temperature = Celsius(NOMINAL.0 + conditions.kelvin);
+        let temperature = self.begin();
+        let (counts, saturated) = self.go_on(inputs, repeats);
+        self.end_reading();
         Ok(Readout { counts, saturated, taken_at, temperature })
+    }
+
+    /// An execution is over once something was read.
+    fn end_reading(&mut self) {
+        if let Some(reading) = self.reading.take()
+            && reading.vectors > 0
+        {
+            self.executions += 1;
+        }
+    }
+
+    fn settle(&mut self) {
+        self.drive();
+        self.clock += self.descriptor.settle;
     }
 
     fn refuse(&self, operation: Operation, kind: BackendErrorKind) -> BackendError {
@@ -254,11 +274,9 @@ impl PhotonicBackend for IncoherentMock {
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {
-        refusal::of_frame(&self.descriptor, frame).map_err(|kind| self.refuse(Operation::Apply, kind))?;
-        self.codes.clone_from(frame);
-        self.landing = landing(&self.spec, &mut self.writes_rng);
-        self.drive();
-        self.clock += self.descriptor.settle;
+        crate::refusal::of_frame(&self.descriptor, frame)
+            .map_err(|kind| self.refuse(Operation::Apply, kind))?;
+        self.write(frame);
         Ok(Applied { codes: self.codes.clone(), verified: true })
     }
 
@@ -271,16 +289,61 @@ impl PhotonicBackend for IncoherentMock {
     }
 
     async fn wait(&mut self, duration: Duration) -> Result<(), BackendError> {
+        self.end_reading();
         self.clock += duration;
         Ok(())
     }
 
     async fn park(&mut self) -> Result<(), BackendError> {
+        Chip::park(self);
+        Ok(())
+    }
+}
+
+impl Chip for IncoherentMock {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn write(&mut self, frame: &ActuatorFrame) {
+        self.end_reading();
+        self.codes.clone_from(frame);
+        self.landing = landing(&self.spec, &mut self.writes_rng);
+        self.settle();
+    }
+
+    fn park(&mut self) {
+        self.end_reading();
         self.codes.0.fill(0);
         self.landing.fill(0.0);
-        self.drive();
-        self.clock += self.descriptor.settle;
-        Ok(())
+        self.settle();
+    }
+
+    fn begin(&mut self) -> Celsius {
+        let begun = |reading: &Reading| reading.vectors == 0 && self.clock == self.drifted_at;
+        if !self.reading.as_ref().is_some_and(begun) {
+            self.end_reading();
+            let conditions = self.conditions();
+            self.reading = Some(Reading { conditions, blocks: 0, vectors: 0 });
+        }
+        Celsius(NOMINAL.0 + self.reading.as_ref().map_or(0.0, |reading| reading.conditions.kelvin))
+    }
+
+    fn go_on(&mut self, inputs: &InputBatch, repeats: usize) -> (Array3<i32>, Array3<bool>) {
+        let mut reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => Reading { conditions: self.conditions(), blocks: 0, vectors: 0 },
+        };
+        let light = self.light(inputs, &reading.conditions);
+        let stream =
+            NoiseStream { seed: self.noise_seed, execution: self.executions, first_block: reading.blocks };
+        let counted = detect::count(&light, &reading.conditions.rows, &self.receiver, repeats, stream);
+        let vectors = inputs.0.nrows() * repeats;
+        reading.blocks += repeats * detect::blocks(inputs.0.nrows());
+        reading.vectors += vectors;
+        self.reading = Some(reading);
+        self.clock += Duration::from_secs_f64(vectors as f64 * self.spec.frame_s);
+        counted
     }
 }
 

@@ -33,6 +33,27 @@ pub(super) struct Receiver {
     pub(super) adc: Adc,
 }
 
+/// Noise of one execution, which goes on from batch to batch.
+#[derive(Clone, Debug)]
+pub(super) struct Noise {
+    seed: u64,
+    execution: u64,
+    /// Blocks that are used up.
+    blocks: u64,
+    /// The generator of a block of which half is used.
+    half: Option<ChaCha8Rng>,
+}
+
+impl Noise {
+    pub(super) fn new(seed: u64, execution: u64) -> Self {
+        Self { seed, execution, blocks: 0, half: None }
+    }
+
+    fn block(&self, block: u64) -> ChaCha8Rng {
+        stream(self.seed ^ NOISE, (self.execution << 24) | (self.blocks + block))
+    }
+}
+
 /// Counts and flags of a run of shots, `[shots, channels]` row-major.
 struct Shots<'a> {
     counts: &'a mut [i32],
@@ -45,14 +66,14 @@ impl Receiver {
     }
 
     /// Detects `repeats` passes over the batch. `lo` holds the oscillator's phase at each shot, in time order;
-    /// `seed` and `execution` name the random streams.
+    /// `noise` goes on where it was: halves of a block may come apart.
     pub(super) fn detect(
         &self,
         transfer: &Transfer,
         inputs: &InputBatch,
         input_unit: f64,
         lo: &[f64],
-        (seed, execution): (u64, u64),
+        noise: &mut Noise,
     ) -> (Array3<i32>, Array3<bool>) {
         let frames = inputs.0.nrows();
         let repeats = lo.len() / frames.max(1);
@@ -60,6 +81,13 @@ impl Receiver {
         let fields = output_fields(transfer, inputs, input_unit);
         let mut counts = Array3::zeros((repeats, frames, channels));
         let mut saturated = Array3::from_elem((repeats, frames, channels), false);
+        if repeats == 1 && (frames == BLOCK / 2 || (noise.half.is_some() && frames < BLOCK / 2)) {
+            self.detect_half((&mut counts, &mut saturated), lo, &fields, noise);
+            return (counts, saturated);
+        }
+        if noise.half.take().is_some() {
+            noise.blocks += 1;
+        }
         let blocks_a_repeat = frames.div_ceil(BLOCK) as u64;
         for (repeat, (mut counts, mut saturated)) in
             counts.axis_iter_mut(Axis(0)).zip(saturated.axis_iter_mut(Axis(0))).enumerate()
@@ -76,11 +104,34 @@ impl Receiver {
                 .enumerate()
                 .for_each(|(block, (((counts, saturated), lo), fields))| {
                     let block = repeat as u64 * blocks_a_repeat + block as u64;
-                    let mut noise = stream(seed ^ NOISE, (execution << 24) | block);
+                    let mut noise = noise.block(block);
                     self.detect_block(Shots { counts, saturated }, lo, fields, &mut noise);
                 });
         }
+        noise.blocks += repeats as u64 * blocks_a_repeat;
         (counts, saturated)
+    }
+
+    /// The first half of a block, or what follows it.
+    fn detect_half(
+        &self,
+        (counts, saturated): (&mut Array3<i32>, &mut Array3<bool>),
+        lo: &[f64],
+        fields: &[f64],
+        noise: &mut Noise,
+    ) {
+        let (mut rng, second) = match noise.half.take() {
+            Some(rng) => (rng, true),
+            None => (noise.block(0), false),
+        };
+        if let (Some(counts), Some(saturated)) = (counts.as_slice_mut(), saturated.as_slice_mut()) {
+            self.detect_block(Shots { counts, saturated }, lo, fields, &mut rng);
+        }
+        if second {
+            noise.blocks += 1;
+        } else {
+            noise.half = Some(rng);
+        }
     }
 
     fn detect_block(&self, shots: Shots<'_>, lo: &[f64], fields: &[f64], noise: &mut ChaCha8Rng) {

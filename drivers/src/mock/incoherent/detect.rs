@@ -58,15 +58,22 @@ impl Light {
 pub(crate) struct NoiseStream {
     pub(crate) seed: u64,
     pub(crate) execution: u64,
+    /// Blocks of this execution that were used before.
+    pub(crate) first_block: usize,
 }
 
 impl NoiseStream {
     /// The generator of one block of one repeat: 2⁴⁰ executions of 2²⁴ blocks before any stream comes twice.
     fn block(self, block: usize) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream((self.execution << 24) | block as u64);
+        rng.set_stream((self.execution << 24) | (self.first_block + block) as u64);
         rng
     }
+}
+
+/// Noise blocks of one pass over so many frames.
+pub(crate) fn blocks(frames: usize) -> usize {
+    frames.div_ceil(BLOCK)
 }
 
 /// Counts and limit flags, `[repeats, frames, rows]`.
@@ -82,7 +89,7 @@ pub(crate) fn count(
     let mut counts = vec![0_i32; total];
     let mut flags = vec![false; total];
     let per_repeat = frames * width;
-    let blocks_a_repeat = frames.div_ceil(BLOCK);
+    let blocks_a_repeat = blocks(frames);
     if per_repeat > 0 {
         let job = |repeat: usize, block: usize, counts: &mut [i32], flags: &mut [bool]| {
             let rng = stream.block(repeat * blocks_a_repeat + block);

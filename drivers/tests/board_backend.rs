@@ -1,0 +1,232 @@
+//! A processor behind an emulated board is the processor itself.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{sync::Arc, time::Duration};
+
+use alora_drivers::{
+    ActuatorFrame, BackendErrorKind, InputBatch, PhotonicBackend,
+    board::{BoardBackend, BoardOptions, LinkOptions},
+    contract,
+    emulate::{BoardDevice, ByteFaultKind, Device, Emulator, Event, EventKind, FaultPlan, Line},
+    mock::{Script, Spec, incoherent},
+    station::Chip,
+};
+use ndarray::Array2;
+use tokio::time::{Instant, sleep};
+
+const SEED: u64 = 3;
+
+fn options(preset: &str, watchdog_ms: u16) -> BoardOptions {
+    let chip = Chip { preset: Some(preset.to_owned()), described: None };
+    BoardOptions { nominal: chip.nominal().unwrap(), watchdog_ms, link: LinkOptions::default() }
+}
+
+fn board(preset: &str, line: Line, plan: FaultPlan) -> Emulator<BoardDevice> {
+    let device = BoardDevice::new(Spec::preset(preset).unwrap(), SEED, Script::default()).unwrap();
+    Emulator::new(device, line, plan)
+}
+
+async fn connected(emulator: &Emulator<BoardDevice>, preset: &str, watchdog_ms: u16) -> BoardBackend {
+    let connector = Arc::new(emulator.connector("memory"));
+    BoardBackend::connect(connector, options(preset, watchdog_ms)).await.unwrap()
+}
+
+fn codes(backend: &dyn PhotonicBackend, salt: usize) -> ActuatorFrame {
+    let code =
+        |(index, &limit): (usize, &u16)| ((index * 7919 + salt * 31) % (usize::from(limit) + 1)) as u16;
+    ActuatorFrame(backend.descriptor().limits.iter().enumerate().map(code).collect())
+}
+
+fn vectors(backend: &dyn PhotonicBackend, frames: usize) -> InputBatch {
+    let (lowest, highest) = backend.descriptor().input_range();
+    let levels = (highest - lowest + 1) as usize;
+    let code = |(frame, input): (usize, usize)| lowest + ((frame * 7919 + input * 104_729) % levels) as i32;
+    InputBatch(Array2::from_shape_fn((frames, backend.descriptor().input_width()), code))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emulated_board_keeps_the_contract() {
+    for preset in
+        ["incoherent-8x8", "incoherent-ring-16x16", "incoherent-64x64", "coherent-4x4", "coherent-8x8"]
+    {
+        let connect = async || {
+            let emulator = board(preset, Line::default(), FaultPlan::default());
+            let backend: Box<dyn PhotonicBackend> = Box::new(connected(&emulator, preset, 2000).await);
+            backend
+        };
+        assert_eq!(contract::check(connect).await, Ok(()), "{preset}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_count_is_that_of_the_chip_in_process() {
+    for preset in
+        ["incoherent-16x16", "factory-fresh-incoherent-16x16", "coherent-8x8", "factory-fresh-coherent-8x8"]
+    {
+        let Some(spec) = Spec::preset(preset) else { panic!("{preset}") };
+        let mut chip = spec.connect(SEED, Script::default());
+        let emulator = board(preset, Line::default(), FaultPlan::default());
+        let mut wired = connected(&emulator, preset, 2000).await;
+        assert_eq!(wired.descriptor(), chip.descriptor());
+        for (salt, (frames, repeats)) in
+            [(1, 1), (16, 4), (128, 1), (130, 3), (255, 2), (256, 1), (300, 1), (2000, 1)]
+                .into_iter()
+                .enumerate()
+        {
+            if salt != 3 {
+                let frame = codes(&*chip, salt);
+                let _ = (chip.apply(&frame).await.unwrap(), wired.apply(&frame).await.unwrap());
+            }
+            let inputs = vectors(&*chip, frames);
+            let expected = chip.execute(&inputs, repeats).await.unwrap();
+            let found = wired.execute(&inputs, repeats).await.unwrap();
+            assert!(found.counts == expected.counts, "{preset}: counts of {repeats} × {frames} vectors");
+            assert!(
+                found.saturated == expected.saturated,
+                "{preset}: limits of {repeats} × {frames} vectors"
+            );
+            assert!((found.temperature.0 - expected.temperature.0).abs() < 0.001);
+            if salt % 3 == 2 {
+                chip.park().await.unwrap();
+                wired.park().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_and_damaged_frames_are_sent_again_and_change_nothing() {
+    for kind in [ByteFaultKind::Drop, ByteFaultKind::Flip, ByteFaultKind::Duplicate, ByteFaultKind::Insert] {
+        let emulator = board("incoherent-8x8", Line::default(), FaultPlan::bytes(kind, 0.0005, 11));
+        let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+        for salt in 0..50 {
+            let frame = codes(&wired, salt);
+            assert!(wired.apply(&frame).await.unwrap().verified);
+            assert_eq!(emulator.device().applied(), frame.0);
+            assert_eq!(wired.read_back().await.unwrap(), frame);
+        }
+        assert!(wired.statistics().retries > 0, "{kind:?}: {:?}", wired.statistics());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outputs_go_to_zero_when_the_host_dies() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 300).await;
+    let frame = codes(&wired, 1);
+    let _ = wired.apply(&frame).await.unwrap();
+    // Quiet, but alive: the link keeps the watchdog fed.
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(emulator.device().applied(), frame.0);
+    drop(wired);
+    sleep(Duration::from_millis(301)).await;
+    assert!(emulator.device().applied().iter().all(|&code| code == 0));
+    assert!(emulator.device().is_tripped());
+    let mut again = connected(&emulator, "incoherent-8x8", 300).await;
+    assert!(again.apply(&frame).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_seen_limits_are_written_again_and_the_next_frame_holds() {
+    for after in 1..30 {
+        let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+        let mut wired = connected(&emulator, "incoherent-8x8", 2000).await;
+        let frame = codes(&wired, 1);
+        let _ = wired.apply(&frame).await.unwrap();
+        let at_request = emulator.device().requests() + after;
+        emulator.plan(FaultPlan::event(EventKind::Reset, at_request, 0));
+        let mut seen = false;
+        for salt in 2..12 {
+            let next = codes(&wired, salt);
+            match wired.apply(&next).await {
+                Ok(applied) => {
+                    assert!(applied.verified);
+                    assert_eq!(emulator.device().applied(), next.0, "request {after}");
+                }
+                Err(error) => {
+                    seen = true;
+                    let refused = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
+                    assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown, "after {error}");
+                }
+            }
+        }
+        assert!(seen, "a reset at request {after} passed unseen");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_actuator_is_named() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 2000).await;
+    emulator.plan(FaultPlan {
+        events: vec![Event { at_request: 0, every: 0, chance: 1.0, kind: EventKind::Stuck { channel: 5 } }],
+        ..FaultPlan::default()
+    });
+    let frame = codes(&wired, 1);
+    let error = wired.apply(&frame).await.unwrap_err();
+    assert_eq!(error.kind, BackendErrorKind::NotHeld { actuator: 5, sent: frame.0[5], held: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pulled_plug_is_said_at_once_and_parking_finds_the_board_again() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 300).await;
+    let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
+    emulator.plan(FaultPlan {
+        events: vec![Event { at_request: 0, every: 0, chance: 1.0, kind: EventKind::Unplug { for_ms: 500 } }],
+        ..FaultPlan::default()
+    });
+    let started = Instant::now();
+    let error = wired.apply(&codes(&wired, 2)).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_millis(10), "{:?}", started.elapsed());
+    assert!(matches!(error.kind, BackendErrorKind::Link(_)), "{error:?}");
+    emulator.plan(FaultPlan::default());
+    assert!(wired.park().await.is_err());
+    sleep(Duration::from_millis(600)).await;
+    wired.park().await.unwrap();
+    assert!(wired.apply(&codes(&wired, 3)).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mute_board_is_given_up_within_seconds() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    emulator.plan(FaultPlan {
+        events: vec![Event {
+            at_request: 0,
+            every: 0,
+            chance: 1.0,
+            kind: EventKind::Mute { for_ms: 1_000_000 },
+        }],
+        ..FaultPlan::default()
+    });
+    let started = Instant::now();
+    let error = wired.apply(&codes(&wired, 2)).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(matches!(error.kind, BackendErrorKind::Link(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_board_is_refused_before_anything_is_written() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let connector = Arc::new(emulator.connector("memory"));
+    let error = BoardBackend::connect(connector, options("incoherent-16x16", 100)).await.err().unwrap();
+    assert_eq!(error.to_string(), "memory: connect failed");
+    assert_eq!(
+        error.kind.to_string(),
+        "actuators: the device says 128, the station file 512; correct the station file or connect the right device"
+    );
+    assert_eq!(emulator.device().applied(), vec![0; 128]);
+}
+
+#[test]
+fn a_chip_whose_counts_do_not_fit_is_refused() {
+    let mut spec = incoherent::preset("incoherent-16x16").unwrap();
+    spec.bits.output = 14;
+    let error = BoardDevice::new(Spec::Incoherent(spec), 1, Script::default()).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "counts of this chip reach 131072, a board reports 16 bits (32767 at most); take fewer bits or gains"
+    );
+}
