@@ -14,6 +14,8 @@ mod error;
 mod frame;
 pub mod link;
 pub mod mock;
+pub mod record;
+pub mod safety;
 pub mod station;
 mod units;
 

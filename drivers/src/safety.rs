@@ -1,0 +1,19 @@
+//! What keeps a chip whole: limits, ramps in power, interlocks, where outputs rest, and a process that outlives its host.
+//!
+//! Everything but the supervisor's runner is pure: it looks at values and answers, and writes nothing.
+
+mod interlock;
+mod limits;
+mod park;
+mod quantity;
+mod ramp;
+
+pub use interlock::{
+    Age, Blocked, Change, Condition, ConditionError, Interlocks, Reading, Readings, Verdict,
+};
+pub use limits::{
+    ChannelLimits, ChannelOverride, Group, LimitError, Limits, LimitsSpec, Neighbours, RangeError,
+};
+pub use park::{ParkPolicy, ParkPolicyError, ParkSpec, Parked};
+pub use quantity::{Ohms, Quantity, QuantityError, WattsPerSecond};
+pub use ramp::{Ramp, RampError, RampStep};
