@@ -7,6 +7,7 @@ mod limits;
 mod park;
 mod quantity;
 mod ramp;
+mod supervisor;
 
 pub use interlock::{
     Age, Blocked, Change, Condition, ConditionError, Interlocks, Reading, Readings, Verdict,
@@ -17,3 +18,7 @@ pub use limits::{
 pub use park::{ParkPolicy, ParkPolicyError, ParkSpec, Parked};
 pub use quantity::{Ohms, Quantity, QuantityError, WattsPerSecond};
 pub use ramp::{Ramp, RampError, RampStep};
+pub use supervisor::{
+    Done, Guard, GuardError, Heard, Outcome, Reason, SafeAction, SafeBytes, Timing, Watch, supervise,
+    zero_by_line,
+};

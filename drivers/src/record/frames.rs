@@ -28,7 +28,9 @@ pub use reader::FrameReader;
 /// Entries that wait for the disk before entries are left out, rather than the wire held up.
 const WAITING: usize = 1 << 14;
 /// Smallest ring, in bytes.
-pub(super) const SMALLEST: u64 = 1 << 12;
+const SMALLEST: u64 = 1 << 14;
+/// Most bytes of the wire in one entry; more at once make several.
+const PIECE: usize = 1 << 10;
 
 /// What happened on a wire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +118,9 @@ struct Inner {
 }
 
 impl FrameLog {
-    /// Opens a ring of files in `folder` that together never hold more than `most` bytes (at least 4096).
+    /// Opens a ring of files in `folder` that together never hold more than `most` bytes (at least 16 KiB).
+    ///
+    /// A folder belongs to one program at a time; another one that writes there has a ring of its own beside it.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -143,7 +147,23 @@ impl FrameLog {
     }
 
     /// Records what happened now. Never waits for the disk: if it lags too far, the entry is left out and counted.
-    pub fn record(&self, device: &str, traffic: Traffic) {
+    pub fn record(&self, device: &str, traffic: &Traffic) {
+        match traffic {
+            Traffic::Sent { bytes } => {
+                bytes
+                    .chunks(PIECE)
+                    .for_each(|bytes| self.put(device, Traffic::Sent { bytes: bytes.to_vec() }));
+            }
+            Traffic::Received { bytes } => {
+                bytes
+                    .chunks(PIECE)
+                    .for_each(|bytes| self.put(device, Traffic::Received { bytes: bytes.to_vec() }));
+            }
+            other => self.put(device, other.clone()),
+        }
+    }
+
+    fn put(&self, device: &str, traffic: Traffic) {
         let owed = self.0.left_out.swap(0, Ordering::Relaxed);
         if owed > 0 && !self.send(device, Traffic::LeftOut { entries: owed }) {
             self.0.left_out.fetch_add(owed, Ordering::Relaxed);
