@@ -4,7 +4,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Length of `,"sum":"<64 hex digits>"}`.
-const TAIL: usize = 9 + 64 + 2;
+const TAIL: usize = 8 + 64 + 2;
 
 /// Hex SHA-256.
 pub(super) fn digest(bytes: &[u8]) -> String {
