@@ -1,7 +1,7 @@
 //! One program at a time on a port, whatever the port is called and however its holder ends.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::{
     env, fs,

@@ -29,7 +29,7 @@ const PLACE: &str = "ALORA_TEST_SUPERVISED_PLACE";
 const ENDING: &str = "ALORA_TEST_HOST_ENDING";
 
 fn timing() -> Timing {
-    Timing { silence: Duration::from_secs(2), give_up: Duration::from_secs(10) }
+    Timing { silence: Duration::from_secs(2), give_up: Duration::from_secs(10), end_hanging_host: false }
 }
 
 fn safe_bytes() -> Vec<u8> {
@@ -154,8 +154,10 @@ fn again(test: &str, place: &str) -> Command {
 async fn role_supervisor() {
     let Ok(place) = env::var(PLACE) else { return };
     let port: Port = place.parse().unwrap();
+    let end_hanging_host = place.starts_with('/');
+    let timing = Timing { end_hanging_host, ..timing() };
     let outcome =
-        supervise(tokio::io::stdin(), tokio::io::stdout(), vec![action(Arc::new(port))], timing()).await;
+        supervise(tokio::io::stdin(), tokio::io::stdout(), vec![action(Arc::new(port))], timing).await;
     std::process::exit(if outcome == Outcome::Goodbye { 0 } else { 3 });
 }
 
@@ -167,6 +169,12 @@ async fn role_host() {
     let port: Port = place.parse().unwrap();
     let mut wire = port.open().await.unwrap();
     guard.alive().await.unwrap();
+    if env::var(ENDING).as_deref() == Ok("signalled") {
+        let pid = guard.pid().unwrap().to_string();
+        for signal in ["-INT", "-TERM", "-HUP"] {
+            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        }
+    }
     wire.write_all(b"v0=4.5\n").await.unwrap();
     match env::var(ENDING).as_deref() {
         Ok("goodbye") => {
@@ -219,15 +227,25 @@ async fn hot(listener: &TcpListener) -> tokio::net::TcpStream {
     wire
 }
 
-#[tokio::test]
-async fn a_host_killed_with_sigkill_has_its_outputs_zeroed_over_tcp() {
+/// What arrives on the next wire after the host was killed.
+async fn after_sigkill(ending: &str) -> Vec<u8> {
     let (listener, place) = listener().await;
-    let mut host = host(&place, "killed");
+    let mut host = host(&place, ending);
     let _wire = hot(&listener).await;
     host.kill().unwrap();
     host.wait().unwrap();
     let (mut wire, _) = timeout(BOUND, listener.accept()).await.unwrap().unwrap();
-    assert_eq!(until_safe(&mut wire).await, safe_bytes());
+    until_safe(&mut wire).await
+}
+
+#[tokio::test]
+async fn a_host_killed_with_sigkill_has_its_outputs_zeroed_over_tcp() {
+    assert_eq!(after_sigkill("killed").await, safe_bytes());
+}
+
+#[tokio::test]
+async fn a_supervisor_outlives_the_signals_that_end_its_host() {
+    assert_eq!(after_sigkill("signalled").await, safe_bytes());
 }
 
 #[tokio::test]
@@ -265,17 +283,29 @@ async fn a_host_that_parks_is_not_followed_by_anything() {
     assert!(timeout(Duration::from_millis(100), listener.accept()).await.is_err());
 }
 
-#[tokio::test]
-async fn a_host_killed_with_sigkill_has_its_outputs_zeroed_over_a_serial_port() {
+/// A pseudo-terminal that a host has made hot.
+async fn hot_serial(ending: &str) -> (tokio_serial::SerialStream, tokio_serial::SerialStream, Child) {
     let (mut near, far) = tokio_serial::SerialStream::pair().unwrap();
-    let place = tokio_serial::SerialPort::name(&far).unwrap();
-    let mut host = host(&place, "killed");
+    let host = host(&tokio_serial::SerialPort::name(&far).unwrap(), ending);
     let mut set = [0; 7];
     timeout(BOUND * 4, near.read_exact(&mut set)).await.unwrap().unwrap();
     assert_eq!(&set, b"v0=4.5\n");
+    (near, far, host)
+}
+
+#[tokio::test]
+async fn a_host_killed_with_sigkill_has_its_outputs_zeroed_over_a_serial_port() {
+    let (mut near, _far, mut host) = hot_serial("killed").await;
     host.kill().unwrap();
     host.wait().unwrap();
     assert_eq!(until_safe(&mut near).await, safe_bytes());
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_is_killed_where_its_port_opens_to_nobody_else() {
+    let (mut near, _far, mut host) = hot_serial("silent").await;
+    assert_eq!(until_safe(&mut near).await, safe_bytes());
+    assert!(!host.wait().unwrap().success());
 }
 
 #[tokio::test]

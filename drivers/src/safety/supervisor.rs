@@ -2,7 +2,8 @@
 //!
 //! The host starts it with a pipe to its standard input ([`Guard`]) and writes a line now and then. The pipe ends when the host
 //! dies, by an error, a panic or `kill -9`: the system closes it. What the supervisor cannot do: outlive the machine's power,
-//! zero a device whose cable is out, or open a port that a host that hangs still has. A device's own watchdog covers these.
+//! zero a device whose cable is out, or open a serial port that a host that hangs still has, unless it may kill that host
+//! ([`Timing::end_hanging_host`]). A device's own watchdog covers these.
 //!
 //! | line from the host | meaning |
 //! |---|---|
@@ -14,7 +15,7 @@ mod action;
 mod guard;
 mod watch;
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -39,11 +40,13 @@ pub struct Timing {
     pub silence: Duration,
     /// How long actions that fail are tried again.
     pub give_up: Duration,
+    /// A host that hangs is killed, so that its ports open. Only in a process whose parent is the host.
+    pub end_hanging_host: bool,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(5), give_up: Duration::from_secs(10) }
+        Self { silence: Duration::from_secs(5), give_up: Duration::from_secs(10), end_hanging_host: false }
     }
 }
 
@@ -82,14 +85,16 @@ pub async fn supervise(
     actions: Vec<Arc<dyn SafeAction>>,
     timing: Timing,
 ) -> Outcome {
-    let signals = tokio::spawn(outlive_signals());
+    let _taken = outlive_signals();
+    let parent = parent();
     let reason = watch(host, ready, timing.silence).await;
-    let outcome = match reason {
+    if reason == Some(Reason::HostSilent) && timing.end_hanging_host {
+        end(parent);
+    }
+    match reason {
         None => Outcome::Goodbye,
         Some(reason) => Outcome::MadeSafe { reason, done: make_safe(actions, timing.give_up).await },
-    };
-    signals.abort();
-    outcome
+    }
 }
 
 /// Why the devices are to be made safe; `None` when they are parked.
@@ -163,18 +168,40 @@ async fn try_until(action: Arc<dyn SafeAction>, end: Instant) -> Done {
     }
 }
 
-/// Takes the signals that would end this process and does nothing; the end of the pipe is what counts.
 #[cfg(unix)]
-async fn outlive_signals() {
-    use tokio::signal::unix::{SignalKind, signal};
+type Parent = Option<rustix::process::Pid>;
 
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let _kept: Vec<_> = kinds.into_iter().map(signal).collect();
-    pending().await
+#[cfg(unix)]
+fn parent() -> Parent {
+    rustix::process::getppid()
+}
+
+/// Kills the host, unless it is gone: then this process has another parent.
+#[cfg(unix)]
+fn end(host: Parent) {
+    use rustix::process::{Signal, kill_process};
+
+    if let Some(host) = host.filter(|host| Some(*host) == parent()) {
+        let _ = kill_process(host, Signal::KILL);
+    }
 }
 
 #[cfg(not(unix))]
-async fn outlive_signals() {
-    let _ = tokio::signal::ctrl_c().await;
-    pending().await
+fn parent() {}
+
+#[cfg(not(unix))]
+fn end((): ()) {}
+
+/// From now on these signals do not end this process; the end of the pipe is what counts.
+#[cfg(unix)]
+fn outlive_signals() -> Vec<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect()
+}
+
+#[cfg(not(unix))]
+fn outlive_signals() -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} })
 }
