@@ -17,7 +17,9 @@ mod error;
 mod frame;
 pub mod link;
 pub mod mock;
+pub mod record;
 mod refusal;
+pub mod safety;
 pub mod station;
 mod units;
 

@@ -2,14 +2,20 @@
 //!
 //! A driver speaks in commands, its codec in frames or lines, and this room in bytes.
 
+mod discovery;
 mod error;
+mod lock;
 mod memory;
 mod port;
 mod statistics;
+mod tap;
 mod transport;
 
+pub use discovery::{Access, Discovery, LatencyTimer, SerialPort, UsbIdentity};
 pub use error::LinkError;
+pub use lock::{Holder, Locks, PortLock};
 pub use memory::{InMemory, pipe};
 pub use port::{Port, PortError};
 pub use statistics::{LinkStatistics, RoundTrip};
+pub use tap::{Departure, Replay, TapConnector, Tapped};
 pub use transport::{Connector, Transport};

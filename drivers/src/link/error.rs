@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Holder;
+
 /// Why bytes do not come or go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
@@ -38,5 +40,35 @@ pub enum LinkError {
         place: String,
         /// How long was waited, all tries together.
         waited: Duration,
+    },
+    /// Another program has the port.
+    #[error("{place} is held by {by}{lease}; end that program, or use another port")]
+    Held {
+        /// Port as the operator wrote it.
+        place: String,
+        /// Who holds it.
+        by: Box<Holder>,
+        /// Empty, or that its lease has run out.
+        lease: String,
+    },
+    /// The lock of a port cannot be taken for another reason.
+    #[error(
+        "{place} cannot be locked: {reason}; check that {folder} is a folder of yours that you can write"
+    )]
+    Lock {
+        /// Port as the operator wrote it.
+        place: String,
+        /// Folder of the locks.
+        folder: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The device sends other bytes than were recorded, or the driver other requests.
+    #[error("{place}: the record ends here: {reason}")]
+    NotRecorded {
+        /// Wire of the record.
+        place: String,
+        /// Why it ends.
+        reason: String,
     },
 }

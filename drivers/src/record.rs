@@ -1,0 +1,14 @@
+//! What was done and what was on the wires, in files that a crash at any byte leaves readable.
+
+mod audit;
+mod clock;
+mod frames;
+mod journal;
+mod seal;
+
+pub use audit::{AuditError, AuditEvent, AuditLog, Flaw, SyncPolicy, Verified, verify};
+pub use clock::{Clock, Stamp};
+pub use frames::{FrameEntry, FrameError, FrameLog, FrameReader, Traffic};
+pub use journal::{
+    ChannelState, Journal, JournalError, Phase, Programming, Recovery, Resolved, ResolvedChannel,
+};

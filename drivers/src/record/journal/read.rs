@@ -1,0 +1,164 @@
+//! What a journal's bytes say, whole or cut off anywhere.
+
+use super::{Mark, Programming};
+use crate::{
+    frame::{ActuatorFrame, Code},
+    record::seal::open,
+};
+
+/// How far a programming came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// No channel was written.
+    NothingSent,
+    /// Channels may have been written; true for those that may.
+    InFlight(Vec<bool>),
+    /// Something that cannot be told apart from a mark stands at the end: any channel may have been written.
+    Unclear,
+    /// All channels were read back as new.
+    Committed,
+    /// After a crash the device was read back.
+    Resolved(ActuatorFrame),
+}
+
+/// What a channel holds as far as the journal knows: before anything else has written to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// What was read back before the programming.
+    Old(Code),
+    /// What the programming wrote and read back.
+    New(Code),
+    /// What was read back after a crash.
+    Found(Code),
+    /// One of the two, or anything else: read it back.
+    Unknown {
+        /// Before the programming.
+        old: Code,
+        /// What the programming was to write.
+        new: Code,
+    },
+}
+
+/// What a journal says of a programming.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The programming.
+    pub programming: Programming,
+    /// How far it came.
+    pub phase: Phase,
+    whole: u64,
+}
+
+/// What a channel holds now, against the two that it may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolvedChannel {
+    /// Old and new are the same, and it holds that.
+    Same(Code),
+    /// It holds what it held before.
+    Old(Code),
+    /// It holds what it was to hold.
+    New(Code),
+    /// It holds neither.
+    Neither(Code),
+    /// It was not read back.
+    NotRead,
+}
+
+/// What was found by reading back after a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Each channel.
+    pub channels: Vec<ResolvedChannel>,
+}
+
+impl Recovery {
+    /// What each channel holds, as far as the journal knows.
+    #[must_use]
+    pub fn channels(&self) -> Vec<ChannelState> {
+        let frames = self.programming.old.0.iter().zip(&self.programming.new.0);
+        frames.enumerate().map(|(channel, (&old, &new))| self.channel(channel, old, new)).collect()
+    }
+
+    /// Compares what is read back now with both frames.
+    #[must_use]
+    pub fn resolve(&self, held: &ActuatorFrame) -> Resolved {
+        let frames = self.programming.old.0.iter().zip(&self.programming.new.0).enumerate();
+        let channels = frames.map(|(channel, (&old, &new))| match held.0.get(channel) {
+            None => ResolvedChannel::NotRead,
+            Some(&held) if held == old && held == new => ResolvedChannel::Same(held),
+            Some(&held) if held == old => ResolvedChannel::Old(held),
+            Some(&held) if held == new => ResolvedChannel::New(held),
+            Some(&held) => ResolvedChannel::Neither(held),
+        });
+        Resolved { channels: channels.collect() }
+    }
+
+    pub(super) fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    fn channel(&self, channel: usize, old: Code, new: Code) -> ChannelState {
+        let unknown = ChannelState::Unknown { old, new };
+        match &self.phase {
+            Phase::NothingSent => ChannelState::Old(old),
+            Phase::InFlight(sent) if sent.get(channel) == Some(&false) => ChannelState::Old(old),
+            Phase::InFlight(_) | Phase::Unclear => unknown,
+            Phase::Committed => ChannelState::New(new),
+            Phase::Resolved(held) => held.0.get(channel).map_or(unknown, |&code| ChannelState::Found(code)),
+        }
+    }
+}
+
+/// Reads a journal: `None` when it was damaged, `Some(None)` when it was cut off before its first line was whole.
+pub(super) fn recover(bytes: &[u8]) -> Option<Option<Recovery>> {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let (lines, tail) = bytes.split_at_checked(whole)?;
+    let mut marks = lines.split_inclusive(|&byte| byte == b'\n').map(mark);
+    let Some(first) = marks.next() else {
+        return cut_off(tail).then_some(None);
+    };
+    let Mark::Begin(programming) = first? else { return None };
+    let mut phase = Phase::NothingSent;
+    for mark in marks {
+        phase = phase.after(mark?, programming.new.0.len())?;
+    }
+    if !cut_off(tail) {
+        phase = Phase::Unclear;
+    }
+    Some(Some(Recovery { programming, phase, whole: whole as u64 }))
+}
+
+impl Phase {
+    fn after(self, mark: Mark, channels: usize) -> Option<Self> {
+        match (self, mark) {
+            (Self::NothingSent, Mark::Sending { first, end }) => {
+                Some(Self::InFlight(sent(vec![false; channels], first, end)))
+            }
+            (Self::InFlight(before), Mark::Sending { first, end }) => {
+                Some(Self::InFlight(sent(before, first, end)))
+            }
+            (Self::NothingSent | Self::InFlight(_), Mark::Committed) => Some(Self::Committed),
+            (_, Mark::Resolved { held }) => Some(Self::Resolved(held)),
+            _ => None,
+        }
+    }
+}
+
+fn sent(mut before: Vec<bool>, first: usize, end: usize) -> Vec<bool> {
+    let (first, end) = (first.min(before.len()), end.min(before.len()));
+    before.iter_mut().take(end).skip(first).for_each(|channel| *channel = true);
+    before
+}
+
+fn mark(line: &[u8]) -> Option<Mark> {
+    let object = open(line.strip_suffix(b"\n")?)?;
+    serde_json::from_slice(&object).ok()
+}
+
+/// True for what a crash leaves of a line: nothing, or the beginning of an object. A line that is whole but for its end, or
+/// bytes that no mark begins with, may be a mark that was on the disk once.
+fn cut_off(tail: &[u8]) -> bool {
+    tail.is_empty()
+        || serde_json::from_slice::<serde_json::Value>(tail)
+            .is_err_and(|error| error.is_eof() && tail[0] == b'{')
+}

@@ -1,0 +1,24 @@
+//! What keeps a chip whole: limits, ramps in power, interlocks, where outputs rest, and a process that outlives its host.
+//!
+//! Everything but the supervisor's runner is pure: it looks at values and answers, and writes nothing.
+
+mod interlock;
+mod limits;
+mod park;
+mod quantity;
+mod ramp;
+mod supervisor;
+
+pub use interlock::{
+    Age, Blocked, Change, Condition, ConditionError, Interlocks, Reading, Readings, Verdict,
+};
+pub use limits::{
+    ChannelLimits, ChannelOverride, Group, LimitError, Limits, LimitsSpec, Neighbours, RangeError,
+};
+pub use park::{ParkPolicy, ParkPolicyError, ParkSpec, Parked};
+pub use quantity::{Ohms, Quantity, QuantityError, WattsPerSecond};
+pub use ramp::{Ramp, RampError, RampStep};
+pub use supervisor::{
+    Done, Guard, GuardError, Heard, Outcome, Reason, SafeAction, SafeBytes, Timing, Watch, supervise,
+    zero_by_line,
+};
