@@ -8,6 +8,7 @@ mod emulator;
 mod faults;
 mod injector;
 mod line;
+pub mod qontrol;
 mod server;
 
 pub use device::Device;

@@ -14,6 +14,7 @@ mod error;
 mod frame;
 pub mod link;
 pub mod mock;
+pub mod qontrol;
 pub mod station;
 mod units;
 
