@@ -36,6 +36,10 @@ impl Chain {
             let others = prior.iter().filter(|(channel, _)| !goal.contains_key(channel));
             let others = others.map(|(&channel, &word)| (channel, word)).collect();
             held = self.scan(Property::Volts, &others).await?;
+            if self.trust.limits_doubtful {
+                // A reset amid the scan, unheard, would have zeroed channels that were read before it.
+                self.check_limits(&Words::new()).await?;
+            }
             let strayed = self.differing(&others, &held);
             wrong = self.differing(&goal, &held);
             if wrong.is_empty() && strayed.is_empty() {

@@ -38,6 +38,9 @@ impl QontrolChain {
         let Some(channels) = self.addressed(scope, values.len()) else {
             return self.no_such_channel(scope, answers);
         };
+        if values.len() != 1 && values.len() != channels.len() {
+            return self.fail(Fault::new(Fault::PARAMETER, 0), answers);
+        }
         let single = channels.len() == 1;
         let mut modules = BTreeSet::new();
         let mut failed = false;
