@@ -281,6 +281,18 @@ async fn a_dropped_future_leaves_nothing_known_and_the_next_call_makes_it_good()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn sixteen_outputs_are_set_and_confirmed_within_a_tenth_of_a_second() {
+    for mode in MODES {
+        let rig = rig(&[ModuleKind::Q8iv; 2]);
+        let mut chain = connected(&rig, options().in_mode(mode)).await;
+        let values: Vec<_> = (0..16).map(|channel| (channel, Volts(0.3 * channel as f64))).collect();
+        let start = tokio::time::Instant::now();
+        chain.set_many(&values).await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    }
+}
+
 /// Photodiodes that see what the outputs drive.
 #[derive(Default)]
 struct Bench(f64);

@@ -110,10 +110,13 @@ async fn no_value_is_wrong_under_random_faults_of_one_byte_in_a_hundred() {
                 .into_iter()
                 .enumerate()
         {
-            let plan = FaultPlan::bytes(kind, 0.01, seed as u64 + 11);
-            let score = score(mode, plan, pairs, seed as u64).await;
-            report(&format!("{kind:?} 1 %"), mode, pairs, &score);
-            assert!(score.confirmed * 100 >= pairs * 97, "{kind:?}: only {} confirmed", score.confirmed);
+            // The rare ones meet a link that counts as clean.
+            for rate in [0.01, 0.0002] {
+                let plan = FaultPlan::bytes(kind, rate, seed as u64 + 11);
+                let score = score(mode, plan, pairs, seed as u64).await;
+                report(&format!("{kind:?} {} %", rate * 100.0), mode, pairs, &score);
+                assert!(score.confirmed * 100 >= pairs * 97, "{kind:?}: only {} confirmed", score.confirmed);
+            }
         }
     }
 }
@@ -121,7 +124,7 @@ async fn no_value_is_wrong_under_random_faults_of_one_byte_in_a_hundred() {
 #[tokio::test(start_paused = true)]
 async fn no_value_is_wrong_under_fixed_faults() {
     let pairs = pairs(300);
-    // A pair has four questions on a clean link: a prime meets them all in turn.
+    // A prime meets all questions of a pair in turn, and comes rarely enough for the link to count as clean between.
     for mode in MODES {
         for kind in [
             EventKind::DropAnswerByte { byte: 1 },
@@ -134,7 +137,7 @@ async fn no_value_is_wrong_under_fixed_faults() {
             EventKind::Reset,
             EventKind::Unplug { for_ms: 1000 },
         ] {
-            let every = if matches!(kind, EventKind::Reset | EventKind::Unplug { .. }) { 997 } else { 97 };
+            let every = if matches!(kind, EventKind::Reset | EventKind::Unplug { .. }) { 997 } else { 463 };
             let score = score(mode, FaultPlan::event(kind, 7, every), pairs, 5).await;
             report(&format!("{kind:?} each {every}"), mode, pairs, &score);
         }

@@ -31,7 +31,10 @@ impl Chain {
     async fn try_arm(&mut self) -> Result<(), ChainError> {
         self.rebooted = None;
         self.shadow.fill(None);
+        // Out of step until heard otherwise, but not therefore doubtful.
+        let caution = self.trust.caution;
         self.trust.soil(true, self.options.mode == super::Mode::Binary);
+        self.trust.caution = caution;
         let identity = self.identify().await?;
         self.check_identity(&identity)?;
         self.shadow = vec![None; identity.len() * CHANNELS];
@@ -283,6 +286,9 @@ impl Chain {
             self.note_reboot("limits are back at full scale");
             return Err(self.rebooted_error());
         }
-        self.hold_limits(property, wanted.clone()).await
+        let held = self.hold_limits(property, wanted.clone()).await;
+        // A limit below an output trips it.
+        self.trust.disturbed = true;
+        held
     }
 }

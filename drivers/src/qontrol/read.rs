@@ -25,10 +25,7 @@ impl Chain {
         let known = |(channel, &word): (usize, &Option<u16>)| Some((channel, word?));
         let prior: BTreeMap<usize, u16> = self.shadow.iter().enumerate().filter_map(known).collect();
         self.unverified = true;
-        let held = self.scan(Property::Volts, &prior).await?;
-        if self.trust.limits_doubtful {
-            self.check_limits(&BTreeMap::new()).await?;
-        }
+        let held = self.scan_outputs(&prior).await?;
         let changed = prior.into_iter().filter(|(channel, word)| held.get(channel) != Some(word)).collect();
         self.report_strayed(&changed, &held);
         self.adopt(&held);

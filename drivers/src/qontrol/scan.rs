@@ -17,6 +17,9 @@ use super::{
     options::FULL,
 };
 
+/// Channels that are sooner read one by one than all together.
+const FEW: usize = 3;
+
 /// Readings of one channel.
 #[derive(Clone, Copy, Debug)]
 struct Tally {
@@ -57,6 +60,24 @@ impl Chain {
         }
     }
 
+    /// What every output holds, and that no reset came between unheard: it would have zeroed channels that were read before it.
+    pub(super) async fn scan_outputs(
+        &mut self,
+        prior: &BTreeMap<usize, u16>,
+    ) -> Result<BTreeMap<usize, u16>, ChainError> {
+        for _ in 0..self.options.tries {
+            let held = self.scan(Property::Volts, prior).await?;
+            if self.trust.limits_doubtful {
+                self.check_limits(&BTreeMap::new()).await?;
+            }
+            // What the check went through may itself have changed an output.
+            if !self.trust.disturbed {
+                return Ok(held);
+            }
+        }
+        Err(self.unreadable("vall?", "no reading without a disturbance".to_owned()))
+    }
+
     /// What every output holds of `property`, in steps. `prior`: what those not written were known to hold.
     pub(super) async fn scan(
         &mut self,
@@ -82,8 +103,12 @@ impl Chain {
         let tally = |channel| Tally { prior: prior.get(&channel).copied(), word: 0, agreeing: 0 };
         let mut tallies: BTreeMap<usize, Tally> =
             self.outputs().into_iter().map(|channel| (channel, tally(channel))).collect();
-        if self.trust.caution == 0 {
-            self.read_together(property, &mut tallies).await?;
+        for _ in 0..self.needed() {
+            // Few that are left are read sooner one by one; on a doubtful link a long answer seldom comes whole.
+            let open = |tally: &&Tally| !tally.is_settled(self.needed(), self.options.tolerance);
+            if self.trust.caution == 0 && tallies.values().filter(open).count() > FEW {
+                self.read_together(property, &mut tallies).await?;
+            }
         }
         while !self.trust.disturbed {
             let (needed, tolerance) = (self.needed(), self.options.tolerance);

@@ -35,11 +35,7 @@ impl Chain {
             refusals += u32::from(self.write_all(Property::Volts, &wrong).await?);
             let others = prior.iter().filter(|(channel, _)| !goal.contains_key(channel));
             let others = others.map(|(&channel, &word)| (channel, word)).collect();
-            held = self.scan(Property::Volts, &others).await?;
-            if self.trust.limits_doubtful {
-                // A reset amid the scan, unheard, would have zeroed channels that were read before it.
-                self.check_limits(&Words::new()).await?;
-            }
+            held = self.scan_outputs(&others).await?;
             let strayed = self.differing(&others, &held);
             wrong = self.differing(&goal, &held);
             if wrong.is_empty() && strayed.is_empty() {
