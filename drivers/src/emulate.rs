@@ -10,6 +10,7 @@ mod faults;
 mod injector;
 mod line;
 mod played;
+pub mod qontrol;
 mod server;
 
 pub use board::{BoardDevice, BoardError};
@@ -17,5 +18,5 @@ pub use device::Device;
 pub use emulator::{Emulator, Ended};
 pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPlan, FaultPlanError};
 pub use line::Line;
-pub use played::{Announcement, Played, Served};
+pub use played::{Announcement, Played, Served, play};
 pub use server::Pty;

@@ -17,6 +17,7 @@ mod error;
 mod frame;
 pub mod link;
 pub mod mock;
+pub mod qontrol;
 pub mod record;
 mod refusal;
 pub mod safety;

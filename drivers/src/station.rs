@@ -5,6 +5,7 @@
 mod chip;
 mod device;
 mod emulated;
+mod open;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::link::Port;
 
 pub use chip::{Chip, DescribedChip, Nominal};
-pub use device::{BoardEntry, DeviceEntry, QontrolEntry, QontrolMode};
+pub use device::{BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
+pub use open::{connect, connector};
 
 /// A laboratory bench. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,10 +26,20 @@ pub struct Station {
     pub name: String,
     /// The chip; absent where devices are used for themselves.
     pub chip: Option<Chip>,
+    /// What makes the processor.
+    pub processor: ProcessorEntry,
     /// Devices by name.
     pub device: BTreeMap<String, DeviceEntry>,
     /// How `alora emulate` plays the devices.
     pub emulate: Emulated,
+}
+
+/// What makes the processor of a station.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessorEntry {
+    /// The board that carries it, by name; empty: the only one that there is.
+    pub device: String,
 }
 
 /// A station file whose values do not fit.
@@ -74,6 +86,9 @@ impl Station {
         }
         for (name, entry) in &self.device {
             entry.check(&format!("device.{name}"))?;
+        }
+        if !self.processor.device.is_empty() {
+            self.board()?;
         }
         self.emulate.check(self)
     }

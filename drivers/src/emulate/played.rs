@@ -5,8 +5,8 @@ use std::{io, path::Path};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::{Device, Emulator, Pty};
-use crate::station::{EmulatedDevice, Outlet};
+use super::{BoardDevice, Device, Emulator, Pty, qontrol::QontrolChain};
+use crate::station::{DeviceEntry, EmulatedDevice, Outlet, Station, StationError};
 
 /// A device ready to be served.
 pub struct Played {
@@ -44,13 +44,38 @@ pub struct Announcement {
     pub address: Option<String>,
 }
 
+/// All devices of a checked station, powered.
+///
+/// # Errors
+/// A chip that cannot be simulated or carried by a board, or an unknown kind of module.
+pub fn play(station: &Station) -> Result<Vec<Played>, StationError> {
+    let usual = EmulatedDevice::default();
+    let played = |(name, entry): (&String, &DeviceEntry)| {
+        let settings = station.emulate.device.get(name).unwrap_or(&usual);
+        Ok(Played::new(name, entry.protocol(), device(station, entry, settings)?, settings))
+    };
+    station.device.iter().map(played).collect()
+}
+
+fn device(
+    station: &Station,
+    entry: &DeviceEntry,
+    settings: &EmulatedDevice,
+) -> Result<Box<dyn Device>, StationError> {
+    match entry {
+        DeviceEntry::Board(_) => {
+            let missing = || StationError::missing("chip", "an emulated board carries a simulated chip");
+            let spec = station.chip.as_ref().ok_or_else(missing)?.spec()?;
+            let (seed, script) = (station.emulate.chip_seed, station.emulate.script.clone());
+            let board = BoardDevice::new(spec, seed, script);
+            Ok(Box::new(board.map_err(|error| StationError::missing("chip", error.to_string()))?))
+        }
+        DeviceEntry::Qontrol(chain) => Ok(Box::new(QontrolChain::new(&settings.kinds(chain)?))),
+    }
+}
+
 impl Played {
-    pub(crate) fn new(
-        name: &str,
-        protocol: &'static str,
-        device: Box<dyn Device>,
-        settings: &EmulatedDevice,
-    ) -> Self {
+    fn new(name: &str, protocol: &'static str, device: Box<dyn Device>, settings: &EmulatedDevice) -> Self {
         Self {
             name: name.to_owned(),
             protocol,

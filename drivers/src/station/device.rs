@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::StationError;
-use crate::link::Port;
+use crate::{
+    link::Port,
+    qontrol::{Mode, ModuleKind},
+};
 
 /// A device on a wire, by the protocol that it speaks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +43,7 @@ pub struct QontrolEntry {
     pub port: Port,
     /// `ascii` or `binary`.
     #[serde(default)]
-    pub mode: QontrolMode,
+    pub mode: Mode,
     /// Modules that have to answer, in the order of the chain, by kind; empty: whatever is there.
     #[serde(default)]
     pub modules: Vec<String>,
@@ -48,17 +51,6 @@ pub struct QontrolEntry {
     pub vmax_volt: f64,
     /// Highest current of every channel, in milliamperes, above 0, at most 24.
     pub imax_milliampere: f64,
-}
-
-/// How values are sent to a Qontrol chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QontrolMode {
-    /// As text.
-    #[default]
-    Ascii,
-    /// As binary frames; answers are text all the same.
-    Binary,
 }
 
 fn usual_watchdog() -> u16 {
@@ -102,6 +94,7 @@ impl DeviceEntry {
                 within(&format!("{key}.window"), board.window as f64, 1.0, 64.0)
             }
             Self::Qontrol(chain) => {
+                chain.kinds()?;
                 within(&format!("{key}.vmax_volt"), chain.vmax_volt, 1e-3, 12.0)?;
                 within(&format!("{key}.imax_milliampere"), chain.imax_milliampere, 1e-3, 24.0)
             }
@@ -114,5 +107,21 @@ pub(super) fn within(key: &str, value: f64, lowest: f64, highest: f64) -> Result
         Ok(())
     } else {
         Err(StationError::value(key, value.to_string(), format!("{lowest} to {highest}")))
+    }
+}
+
+/// Module kinds as they are written.
+pub(super) fn kinds_of(key: &str, names: &[String]) -> Result<Vec<ModuleKind>, StationError> {
+    let kind = |name: &String| {
+        name.parse()
+            .map_err(|_| StationError::value(key, format!("\"{name}\""), "\"Q8iv\", \"Q8b\", \"S8i\""))
+    };
+    names.iter().map(kind).collect()
+}
+
+impl QontrolEntry {
+    /// Modules that have to answer.
+    pub(super) fn kinds(&self) -> Result<Vec<ModuleKind>, StationError> {
+        kinds_of("modules", &self.modules)
     }
 }

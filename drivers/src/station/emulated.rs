@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceEntry, Station, StationError};
+use super::{DeviceEntry, QontrolEntry, Station, StationError, device::kinds_of};
 use crate::{
     emulate::{FaultPlan, Line},
     mock::Script,
+    qontrol::ModuleKind,
 };
 
 /// What stands behind emulated devices.
@@ -58,6 +59,15 @@ impl Station {
                 played.modules = vec!["Q8iv".to_owned(); usize::from(modules)];
             }
         }
+    }
+}
+
+impl EmulatedDevice {
+    /// Modules to play for `chain`: these, or those that it expects, or one Q8iv.
+    pub(crate) fn kinds(&self, chain: &QontrolEntry) -> Result<Vec<ModuleKind>, StationError> {
+        let named = if self.modules.is_empty() { &chain.modules } else { &self.modules };
+        let kinds = kinds_of("modules", named)?;
+        Ok(if kinds.is_empty() { vec![ModuleKind::Q8iv] } else { kinds })
     }
 }
 
