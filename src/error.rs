@@ -6,7 +6,7 @@ use alora_calibration::{
     CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
     characterise::CharacteriseError,
 };
-use alora_drivers::{BackendError, BackendErrorKind};
+use alora_drivers::{BackendError, BackendErrorKind, link::LinkError, qontrol::ChainError};
 
 use crate::{
     config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
@@ -44,6 +44,10 @@ pub enum Error {
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
     Deploy(#[from] DeployError),
     #[error(transparent)]
     Sweep(SweepError),
@@ -57,6 +61,9 @@ pub enum Error {
     /// A file given on the command line does not fit.
     #[error("{}: {reason}", path.display())]
     Input { path: PathBuf, reason: String },
+    /// A device did not do what was needed.
+    #[error("{device}: {reason}")]
+    Device { device: String, reason: String, class: ExitCode },
     /// A measured figure is outside its limit.
     #[error("{0}")]
     OutOfSpec(String),
@@ -115,6 +122,8 @@ pub enum ExitCode {
     DeviceFault = 5,
     /// It works, but a measured figure is outside its limit.
     OutOfSpec = 6,
+    /// Another program has the device.
+    LockHeld = 7,
     /// Interrupted by the operator.
     Interrupted = 130,
 }
@@ -128,6 +137,12 @@ impl Error {
         }
         if matches!(self, Self::OutOfSpec(_)) {
             return ExitCode::OutOfSpec;
+        }
+        match self {
+            Self::Device { class, .. } => return *class,
+            Self::Link(error) => return link_class(error),
+            Self::Chain(error) => return chain_class(error),
+            _ => {}
         }
         // Transparent: its causes are the error's own.
         if let Self::Characterise(error) = self
@@ -170,8 +185,23 @@ fn characterisation_class(error: &CharacteriseError) -> Option<ExitCode> {
     }
 }
 
+fn link_class(error: &LinkError) -> ExitCode {
+    if matches!(error, LinkError::Held { .. }) { ExitCode::LockHeld } else { ExitCode::Link }
+}
+
+fn chain_class(error: &ChainError) -> ExitCode {
+    match error {
+        ChainError::Link(error) => link_class(error),
+        ChainError::Unreadable { .. } => ExitCode::Link,
+        ChainError::OverLimit { .. } => ExitCode::Limit,
+        ChainError::Mismatch { .. } | ChainError::NoOutput { .. } => ExitCode::Usage,
+        _ => ExitCode::DeviceFault,
+    }
+}
+
 fn backend_class(kind: &BackendErrorKind) -> ExitCode {
     match kind {
+        BackendErrorKind::Link(LinkError::Held { .. }) => ExitCode::LockHeld,
         BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
         BackendErrorKind::Timeout(_)
         | BackendErrorKind::Disconnected

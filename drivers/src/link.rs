@@ -2,6 +2,7 @@
 //!
 //! A driver speaks in commands, its codec in frames or lines, and this room in bytes.
 
+mod claimed;
 mod discovery;
 mod error;
 mod lock;
@@ -11,6 +12,7 @@ mod statistics;
 mod tap;
 mod transport;
 
+pub use claimed::PortAccess;
 pub use discovery::{Access, Discovery, LatencyTimer, SerialPort, UsbIdentity};
 pub use error::LinkError;
 pub use lock::{Holder, Locks, PortLock};

@@ -4,7 +4,9 @@
 
 mod interlock;
 mod limits;
+pub mod make_safe;
 mod park;
+pub mod probe;
 mod quantity;
 mod ramp;
 mod supervisor;

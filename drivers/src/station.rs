@@ -16,7 +16,7 @@ use crate::link::Port;
 pub use chip::{Chip, DescribedChip, Nominal};
 pub use device::{BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
-pub use open::{connect, connector};
+pub use open::connect;
 
 /// A laboratory bench. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

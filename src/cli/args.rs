@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alora_calibration::LawChoice;
+use alora_drivers::link::Port;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Override;
@@ -12,7 +13,7 @@ use crate::config::Override;
 #[command(name = "alora", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 2 what was given cannot be used, 3 device limit, 4 link, 5 device fault, \
-                        6 out of specification, 130 interrupted."
+                        6 out of specification, 7 another program has the device, 130 interrupted."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -43,6 +44,14 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Play the devices of a station: each on a pseudo-terminal or TCP port, in front of simulated physics. Prints where, then serves until Ctrl-C.
     Emulate(Emulate),
+    /// The cable test: set random in-range values on a device, read each back, and log what became of it.
+    Soak(Soak),
+    /// Zero every output that a station file names, even when the file is broken or its devices are not as they should be.
+    Safe(Safe),
+    /// List serial ports with their USB serial numbers, and the devices of a station.
+    Devices(Devices),
+    /// Check what keeps devices from working: rights, latency timers, locks, answers.
+    Doctor(Devices),
     /// Check every claim of physics and statistics and write docs/validation.md.
     Validate(Validate),
 }
@@ -210,6 +219,58 @@ pub(crate) struct Emulate {
     /// A fault plan (TOML) for every device, in place of the station's.
     #[arg(long, value_name = "PLAN")]
     pub(crate) faults: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora soak`.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Station file (TOML).
+    pub(crate) station: PathBuf,
+    /// The device, by its name in the station file.
+    #[arg(long)]
+    pub(crate) device: String,
+    /// Values to set and read back.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pairs: u64,
+    /// File for one line a value: pair,channel,set,reported,outcome.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) log: Option<PathBuf>,
+    /// Seed of channels and values.
+    #[arg(long, value_parser = seed, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora safe`.
+#[derive(Debug, Args)]
+pub(crate) struct Safe {
+    /// Station file; one that does not parse is searched for ports line by line.
+    #[arg(required_unless_present = "port")]
+    pub(crate) station: Option<PathBuf>,
+    /// A port to zero, with or without a station file; may be given again.
+    #[arg(long)]
+    pub(crate) port: Vec<Port>,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora devices`, `alora doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Station file (TOML).
+    pub(crate) station: Option<PathBuf>,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }

@@ -1,8 +1,11 @@
 //! What each subcommand does: resolve its arguments, call a stage, show the result.
 
 mod characterize;
+mod devices;
 mod emulate;
+mod safe;
 mod show;
+mod soak;
 mod sweep;
 mod watch;
 
@@ -39,6 +42,10 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Deploy(arguments) => deploy_weights(&arguments, observer).await,
         Command::Verify(arguments) => verify(&arguments, observer).await,
         Command::Emulate(arguments) => emulate::emulate(&arguments).await,
+        Command::Soak(arguments) => soak::soak(&arguments, observer).await,
+        Command::Safe(arguments) => safe::safe(&arguments).await,
+        Command::Devices(arguments) => devices::devices(&arguments),
+        Command::Doctor(arguments) => devices::doctor(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,
     }
 }

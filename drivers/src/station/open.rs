@@ -1,12 +1,10 @@
 //! From a station to its processor and devices.
 
-use std::sync::Arc;
-
 use super::{BoardEntry, DeviceEntry, QontrolEntry, Station, StationError};
 use crate::{
     Amperes, BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId, Volts,
     board::{BoardBackend, BoardOptions, LinkOptions},
-    link::Connector,
+    link::PortAccess,
     qontrol::{ChainOptions, ChannelLimits},
 };
 
@@ -14,7 +12,10 @@ use crate::{
 ///
 /// # Errors
 /// A station without a processor, or a device that does not answer as it should.
-pub async fn connect(station: &Station) -> Result<Box<dyn PhotonicBackend>, BackendError> {
+pub async fn connect(
+    station: &Station,
+    access: &PortAccess,
+) -> Result<Box<dyn PhotonicBackend>, BackendError> {
     let unfit = |error: StationError| BackendError {
         processor: ProcessorId(station.name.clone()),
         operation: Operation::Connect,
@@ -24,20 +25,19 @@ pub async fn connect(station: &Station) -> Result<Box<dyn PhotonicBackend>, Back
             expected: "a processor".to_owned(),
         },
     };
-    let (_, board) = station.board().map_err(unfit)?;
+    let (name, board) = station.board().map_err(unfit)?;
     let mut nominal = station.nominal().map_err(unfit)?;
     if let Some(limit) = board.limit {
         nominal.descriptor.limits.iter_mut().for_each(|highest| *highest = limit.min(*highest));
     }
     let link = LinkOptions { window: board.window, ..LinkOptions::default() };
     let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
-    Ok(Box::new(BoardBackend::connect(connector(&DeviceEntry::Board(board.clone())), options).await?))
-}
-
-/// The wire of a device.
-#[must_use]
-pub fn connector(entry: &DeviceEntry) -> Arc<dyn Connector> {
-    Arc::new(entry.port().clone())
+    let connector = access.claim(name, &board.port).map_err(|error| BackendError {
+        processor: ProcessorId(name.to_owned()),
+        operation: Operation::Connect,
+        kind: error.into(),
+    })?;
+    Ok(Box::new(BoardBackend::connect(connector, options).await?))
 }
 
 impl Station {
