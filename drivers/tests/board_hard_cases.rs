@@ -4,9 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alora_board_protocol::{
-    Codes, Firmware, Hardware, Identity, Memory, Request, Sense, crc32, max_encoded,
-};
+use alora_board_protocol::{Codes, Firmware, Hardware, Identity, Memory, Request, Sense, crc32, max_encoded};
 use alora_drivers::{
     ActuatorFrame, BackendErrorKind, InputBatch, PhotonicBackend,
     board::{BoardBackend, BoardOptions, LinkOptions},
@@ -77,9 +75,12 @@ async fn same_counts(preset: &str, frames: usize, repeats: usize) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_that_ends_at_half_a_noise_block_is_not_taken_for_a_longer_one() {
-    for (preset, frames, repeats) in
-        [("coherent-4x4", 384, 2), ("coherent-4x4", 384, 1), ("coherent-4x4", 512, 2), ("coherent-4x4", 128, 4)]
-    {
+    for (preset, frames, repeats) in [
+        ("coherent-4x4", 384, 2),
+        ("coherent-4x4", 384, 1),
+        ("coherent-4x4", 512, 2),
+        ("coherent-4x4", 128, 4),
+    ] {
         assert!(same_counts(preset, frames, repeats).await, "{preset}: {repeats} × {frames}");
     }
 }
@@ -145,7 +146,8 @@ async fn a_reset_in_the_middle_of_a_write_is_called_a_reset() {
         let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
         let at = emulator.device().requests() + after;
         emulator.plan(FaultPlan::event(EventKind::Reset, at, 0));
-        let error = wired.apply(&codes(&wired, 2)).await.map(|_| ()).and(wired.apply(&codes(&wired, 3)).await);
+        let error =
+            wired.apply(&codes(&wired, 2)).await.map(|_| ()).and(wired.apply(&codes(&wired, 3)).await);
         let kind = error.err().map(|error| error.kind);
         assert!(matches!(kind, Some(BackendErrorKind::Rebooted { .. })), "request {after}: {kind:?}");
     }

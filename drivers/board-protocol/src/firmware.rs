@@ -216,7 +216,8 @@ where
         let flags = [flags];
         let pieces: [&[u8]; 2] = if has_flags(kind) { [&flags, payload] } else { [payload, &[]] };
         if kind == Kind::Hello as u8 {
-            // Beside the remembered reply, which stays.
+            // A host that comes begins with it: what the one before asked last is no longer of interest.
+            self.remembered = None;
             let mut frame = [0; crate::frame::max_encoded(HELLO_HEAD + 255)];
             if let Some(length) = encode(kind | REPLY, seq, &pieces, &mut frame) {
                 send(&frame[..length]);
@@ -380,6 +381,10 @@ impl<H: Hardware> Board<'_, H> {
         if crate::frame::crc32(self.staged.iter().flat_map(|code| code.to_le_bytes())) != crc {
             return Err(Nak::Mismatch);
         }
+        // Limits may have been lowered since.
+        if self.staged.iter().zip(&*self.limits).any(|(code, limit)| code > limit) {
+            return Err(Nak::Range);
+        }
         self.hardware.write(self.staged);
         *self.driven = self.staged.iter().any(|&code| code > 0);
         *self.commit_epoch += 1;
@@ -389,7 +394,7 @@ impl<H: Hardware> Board<'_, H> {
 
     fn execute(&mut self, repeats: u8, frames: u8, codes: Codes<'_>) -> Result<Done, Nak> {
         let Identity { inputs, outputs, .. } = self.hardware.identity();
-        if codes.len() != usize::from(inputs) * usize::from(frames) || repeats == 0 || frames == 0 {
+        if codes.len() != usize::from(inputs) * usize::from(frames) || repeats == 0 {
             return Err(Nak::Frame);
         }
         if *self.tripped {

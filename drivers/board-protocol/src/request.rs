@@ -98,7 +98,7 @@ pub enum Request<'a> {
     Execute {
         /// Passes, kept apart.
         repeats: u8,
-        /// Vectors.
+        /// Vectors; none only ends a pass.
         frames: u8,
         /// `inputs` codes a vector.
         codes: Codes<'a>,

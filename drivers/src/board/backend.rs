@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use alora_board_protocol::{Codes, Flags, Request};
 use async_trait::async_trait;
 use ndarray::{Array3, s};
+use tokio::time::Instant;
 
 use super::{
     chunks::{Chunk, chunks, input_bytes},
@@ -20,6 +21,8 @@ use crate::{
     station::Nominal,
 };
 
+/// How soon a wait ends when the board has stopped itself.
+const LISTEN: Duration = Duration::from_millis(100);
 const FREEZING_K: f64 = 273.15;
 /// Serial numbers of boards without a chip behind them begin so.
 const SIMULATED: &str = "mock-";
@@ -51,6 +54,8 @@ pub struct BoardBackend {
     outputs_known: bool,
     /// True while a write is going on, and after one whose future was dropped: the board may be a commit further than known.
     writing: bool,
+    /// Why the board stopped itself, until it is parked.
+    tripped: Option<String>,
 }
 
 impl BoardBackend {
@@ -71,6 +76,7 @@ impl BoardBackend {
             armed: None,
             outputs_known: false,
             writing: false,
+            tripped: None,
         };
         match board.first_contact().await {
             Ok(()) => Ok(board),
@@ -181,14 +187,25 @@ impl BoardBackend {
 
     async fn write(&mut self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
         self.listen()?;
+        if let Some(reason) = &self.tripped {
+            return Err(BackendErrorKind::Tripped { reason: reason.clone() });
+        }
         self.begin_writing();
         self.arm().await?;
-        let epoch = self.link().await?.commit(&frame.0).await?;
+        let epoch = match self.link().await?.commit(&frame.0).await {
+            Err(kind @ BackendErrorKind::Refused { .. }) => {
+                // After a reset a board has no limits yet, and refuses everything.
+                self.confirm().await?;
+                return Err(kind);
+            }
+            committed => committed?,
+        };
         self.next_epoch(epoch)?;
         tokio::time::sleep(self.descriptor.settle).await;
         let held = self.link().await?.read(frame.0.len()).await?;
         if let Some(actuator) = held.iter().zip(&frame.0).position(|(held, sent)| held != sent) {
             let (sent, held) = (frame.0[actuator], held[actuator]);
+            self.confirm().await?;
             return Err(BackendErrorKind::NotHeld { actuator, sent, held });
         }
         self.confirm().await
@@ -218,16 +235,29 @@ impl BoardBackend {
         self.confirm().await
     }
 
+    /// Payload of a frame that takes a third of the watchdog's time on the line: while a frame comes, the board hears nothing.
+    fn bytes_within_watchdog(&self) -> usize {
+        match (self.connector.baud(), self.options.watchdog_ms) {
+            (Some(baud), ms @ 1..) => (u64::from(baud) * u64::from(ms) / 30_000) as usize,
+            _ => usize::MAX,
+        }
+    }
+
     async fn read_vectors(
         &mut self,
         inputs: &InputBatch,
         repeats: usize,
     ) -> Result<Readout, BackendErrorKind> {
         self.listen()?;
-        let most = self.arm().await?.max_payload;
+        let most = self.arm().await?.max_payload.min(self.bytes_within_watchdog());
         let channels = self.descriptor.channels();
         let frames = inputs.0.nrows();
         let pieces = chunks(repeats, frames, inputs.0.ncols(), channels, most);
+        if pieces.is_empty() && frames > 0 {
+            let request = "EXECUTE".to_owned();
+            let answer = format!("payloads of {most} bytes at most, which hold not even one vector");
+            return Err(BackendErrorKind::Refused { request, answer });
+        }
         let taken_at = self.clock.now();
         let link = self.link().await?;
         let sense = link.sense().await?;
@@ -271,6 +301,9 @@ impl BoardBackend {
                 Ok(done)
             }
             Err(kind) => {
+                if let BackendErrorKind::Tripped { reason } = &kind {
+                    self.tripped = Some(reason.clone());
+                }
                 (self.outputs_known, self.armed) = (false, None);
                 Err(self.failed(operation, kind))
             }
@@ -343,15 +376,23 @@ impl PhotonicBackend for BoardBackend {
     }
 
     async fn wait(&mut self, duration: Duration) -> Result<(), BackendError> {
-        tokio::time::sleep(duration).await;
-        match self.listen() {
-            Ok(()) => Ok(()),
-            Err(kind) => self.settle(Operation::Wait, Err(kind)),
+        let end = Instant::now() + duration;
+        loop {
+            tokio::time::sleep_until(end.min(Instant::now() + LISTEN)).await;
+            if let Err(kind) = self.listen() {
+                return self.settle(Operation::Wait, Err(kind));
+            }
+            if Instant::now() >= end {
+                return Ok(());
+            }
         }
     }
 
     async fn park(&mut self) -> Result<(), BackendError> {
         let parked = self.zero().await;
+        if parked.is_ok() {
+            self.tripped = None;
+        }
         self.settle(Operation::Park, parked)
     }
 }

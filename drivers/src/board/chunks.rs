@@ -31,12 +31,17 @@ pub(super) fn chunks(
     let answered = |repeats: usize, frames: usize| 1 + 2 * repeats * frames * outputs;
     let fits = |repeats: usize, frames: usize| asked(frames) <= most && answered(repeats, frames) <= most;
     let mut chunks = Vec::new();
+    let passes = repeats;
     if frames <= MOST && fits(1, frames) {
         let together = (most - 1) / (2 * frames.max(1) * outputs.max(1));
         let together = together.clamp(1, MOST);
         for first_repeat in (0..repeats).step_by(together) {
             let repeats = together.min(repeats - first_repeat);
             chunks.push(Chunk { first_repeat, repeats, first_frame: 0, frames });
+            if repeats == 1 {
+                chunks
+                    .extend(end_of_pass(first_repeat, frames, frames).filter(|_| first_repeat + 1 < passes));
+            }
         }
         return chunks;
     }
@@ -46,8 +51,16 @@ pub(super) fn chunks(
             let frames = piece.min(frames - first_frame);
             chunks.push(Chunk { first_repeat, repeats: 1, first_frame, frames });
         }
+        let last = frames - (frames - 1) / piece * piece;
+        chunks.extend(end_of_pass(first_repeat, frames, last).filter(|_| first_repeat + 1 < passes));
     }
     chunks
+}
+
+/// A pass ends with a piece of fewer vectors than [`PIECE`], if need be with one of none: it measures nothing, and tells a
+/// board that a new pass begins.
+fn end_of_pass(first_repeat: usize, frames: usize, last: usize) -> Option<Chunk> {
+    (last == PIECE).then_some(Chunk { first_repeat, repeats: 1, first_frame: frames, frames: 0 })
 }
 
 /// The input codes of a piece; negative ones in two's complement.

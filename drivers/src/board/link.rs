@@ -45,6 +45,8 @@ pub struct Link {
     shared: Shared,
     place: String,
     seq: u16,
+    /// Longest payload that the board takes and gives, as it said.
+    pub(super) max_payload: usize,
     keep_alive: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +80,7 @@ impl Link {
         tokio::spawn(wire.run());
         // A number of its own, so that a board does not take the first request for one of the host before.
         let seq = with_seed(&place);
-        Ok(Self { jobs, shared, place, seq, keep_alive: None })
+        Ok(Self { jobs, shared, place, seq, max_payload: usize::from(u16::MAX), keep_alive: None })
     }
 
     /// What the link has seen.
@@ -156,11 +158,14 @@ async fn keep_alive(jobs: mpsc::WeakSender<Job>, ms: u16) {
         beat.tick().await;
         let Some(jobs) = jobs.upgrade() else { return };
         seq = if seq <= KEEP_ALIVE { u16::MAX } else { seq - 1 };
-        let (answer, _) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let Ok(job) = job_of(&Request::Watchdog { ms }, seq, 2, false, answer) else { return };
         if jobs.send(job).await.is_err() {
             return;
         }
+        drop(jobs);
+        // A board that does not answer is told of by whoever asks it something.
+        let _ = answered.await;
     }
 }
 

@@ -5,8 +5,10 @@ use alora_board_protocol::{Codes, Flags, Hello, Nak, Request, Sense, crc32};
 use super::link::{Link, Pending, bytes_of, codes_of};
 use crate::{BackendErrorKind, Code, Descriptor, ProcessorKind};
 
-/// Actuators of one frame.
+/// Most actuators of one frame.
 const BLOCK: usize = 255;
+/// Bytes of STAGE before its codes; READ has fewer.
+const HEAD: usize = 3;
 /// Times that an image is staged again when the board has another.
 const STAGINGS: usize = 3;
 
@@ -33,6 +35,7 @@ impl Link {
         let hello = Hello::parse(&payload).ok_or_else(|| unreadable("HELLO"))?;
         // Of two minor versions the lower is spoken: that of this driver is the lowest that there is.
         fits(&hello, expected)?;
+        self.max_payload = usize::from(hello.max_payload);
         Ok(Board {
             serial: String::from_utf8_lossy(hello.serial).into_owned(),
             flags: hello.flags,
@@ -87,16 +90,22 @@ impl Link {
         Sense::parse(&payload).ok_or_else(|| unreadable("SENSE"))
     }
 
+    /// Actuators of one frame that this board can hold.
+    fn block(&self) -> usize {
+        (self.max_payload.saturating_sub(HEAD) / 2).clamp(1, BLOCK)
+    }
+
     async fn write_blocks(
         &mut self,
         codes: &[Code],
         request: impl Fn(u16, Codes<'_>) -> Request<'_>,
     ) -> Result<(), BackendErrorKind> {
         let mut pending = Vec::new();
-        for (index, block) in codes.chunks(BLOCK).enumerate() {
+        let size = self.block();
+        for (index, block) in codes.chunks(size).enumerate() {
             let bytes = bytes_of(block.iter().copied());
             let codes = Codes::new(&bytes).ok_or_else(|| unreadable("STAGE"))?;
-            let first = (index * BLOCK) as u16;
+            let first = (index * size) as u16;
             pending.push((block.len(), self.send(request(first, codes), 1, false).await?));
         }
         for (count, answer) in pending {
@@ -114,8 +123,9 @@ impl Link {
         request: impl Fn(u16, u8) -> Request<'static>,
     ) -> Result<Vec<Code>, BackendErrorKind> {
         let mut pending: Vec<(usize, Pending)> = Vec::new();
-        for first in (0..actuators).step_by(BLOCK) {
-            let count = BLOCK.min(actuators - first);
+        let size = self.block();
+        for first in (0..actuators).step_by(size) {
+            let count = size.min(actuators - first);
             let request = request(first as u16, count as u8);
             pending.push((count, self.send(request, head + 2 * count, false).await?));
         }

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use alora_board_protocol::{Event, EventCode, Frame, FrameReader, Kind, NAK, Nak, REPLY, max_encoded};
+use alora_board_protocol::{
+    Event, EventCode, Frame, FrameError, FrameReader, Kind, NAK, Nak, REPLY, VERSION, max_encoded,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::{mpsc, oneshot},
@@ -133,6 +135,9 @@ impl Wire {
 
     /// Sends what the window has room for.
     fn fill(&mut self) {
+        // Whoever gave up an answer does not make others wait: parking is not held up by an execution that was dropped.
+        self.waiting.retain(|job| !job.answer.is_closed());
+        self.flights.retain(|flight| !flight.job.answer.is_closed());
         while let Some(next) = self.waiting.front() {
             let bytes: usize = self.flights.iter().map(|flight| flight.job.frame.len()).sum();
             let alone = next.alone || self.flights.iter().any(|flight| flight.job.alone);
@@ -158,6 +163,10 @@ impl Wire {
             let more = match frames.feed(&mut bytes) {
                 Some(Ok(frame)) => {
                     self.take(&frame);
+                    true
+                }
+                Some(Err(FrameError::Version { found, .. })) => {
+                    self.of_another_version(found);
                     true
                 }
                 Some(Err(_)) => true,
@@ -186,6 +195,16 @@ impl Wire {
             self.answered(place, frame.payload);
         } else {
             with_news(&self.shared, |news| news.statistics.strays += 1);
+        }
+    }
+
+    /// A sound frame of another version: no request can be answered.
+    fn of_another_version(&mut self, found: u8) {
+        for flight in self.flights.drain(..) {
+            let _ = flight.job.answer.send(Err(BackendErrorKind::Version {
+                device: format!("version {found} of the board protocol"),
+                driver: format!("version {VERSION}"),
+            }));
         }
     }
 
@@ -250,7 +269,7 @@ impl Wire {
                     Some(Nak::Tripped) => BackendErrorKind::Tripped { reason: self.reason() },
                     Some(Nak::Version) => BackendErrorKind::Version {
                         device: "another version of the board protocol".to_owned(),
-                        driver: format!("version {}", alora_board_protocol::VERSION),
+                        driver: format!("version {VERSION}"),
                     },
                     _ => BackendErrorKind::Refused { request, answer },
                 };

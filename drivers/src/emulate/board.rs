@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Payload that a board takes and gives.
-const PAYLOAD: usize = 32_768;
+const PAYLOAD: usize = 65_535;
 const FIRMWARE: (u8, u8) = (1, 0);
 /// Laser power that a board reports, in µW.
 const LASER_UW: u32 = 10_000;
