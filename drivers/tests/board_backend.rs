@@ -64,7 +64,7 @@ async fn every_count_is_that_of_the_chip_in_process() {
     for preset in
         ["incoherent-16x16", "factory-fresh-incoherent-16x16", "coherent-8x8", "factory-fresh-coherent-8x8"]
     {
-        let Some(spec) = Spec::preset(preset) else { panic!("{preset}") };
+        let spec = Spec::preset(preset).unwrap();
         let mut chip = spec.connect(SEED, Script::default());
         let emulator = board(preset, Line::default(), FaultPlan::default());
         let mut wired = connected(&emulator, preset, 2000).await;

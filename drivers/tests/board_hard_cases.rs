@@ -222,7 +222,7 @@ async fn a_board_with_little_memory_is_written_in_smaller_pieces() {
         let emulator = Emulator::new(SmallBoard(small(128, payload)), Line::default(), FaultPlan::default());
         let connector = Arc::new(emulator.connector("memory"));
         let wired = BoardBackend::connect(connector, options("incoherent-8x8", 0)).await;
-        let mut wired = wired.unwrap_or_else(|error| panic!("{payload} bytes: {error}: {}", error.kind));
+        let mut wired = wired.unwrap();
         let frame = codes(&wired, 1);
         let _ = wired.apply(&frame).await.unwrap();
         let read = wired.execute(&vectors(&wired, 20), 3).await.unwrap();
