@@ -273,8 +273,7 @@ impl Device for Later {
         if bytes.contains(&0) {
             let mut frame = vec![2, 0xFF, 1, 0, 3];
             frame.extend(crc32(frame.iter().copied()).to_le_bytes());
-            let mut blocks = frame.split(|&byte| byte == 0).peekable();
-            while let Some(block) = blocks.next() {
+            for block in frame.split(|&byte| byte == 0) {
                 answers.push(block.len() as u8 + 1);
                 answers.extend_from_slice(block);
             }

@@ -86,7 +86,7 @@ mod tests {
             let mut seen = vec![0_u8; repeats * frames];
             for chunk in &pieces {
                 prop_assert!(2 + 2 * chunk.frames * inputs <= most);
-                prop_assert!(1 + 2 * chunk.repeats * chunk.frames * outputs <= most);
+                prop_assert!(2 * chunk.repeats * chunk.frames * outputs < most);
                 prop_assert!(chunk.frames <= 255 && chunk.repeats <= 255);
                 for repeat in chunk.first_repeat..chunk.first_repeat + chunk.repeats {
                     for frame in chunk.first_frame..chunk.first_frame + chunk.frames {
