@@ -7,7 +7,7 @@ use std::{
 };
 
 use alora::{
-    config::{Config, Override, load, load_table},
+    config::{Config, Override, load, load_station, load_table},
     model::Architecture,
     stage::plan_sweep,
     sweep::{SweepConfig, split},
@@ -27,7 +27,9 @@ fn every_shipped_configuration_is_accepted() {
     assert!(paths.len() >= 4, "{paths:?}");
     for path in paths {
         let table = load_table(&path, &[]).unwrap();
-        if table.contains_key("sweep") {
+        if table.contains_key("device") {
+            load_station(&path, &[]).unwrap();
+        } else if table.contains_key("sweep") {
             let (rest, sweep) = split(table, &path).unwrap();
             assert!(!plan_sweep(&rest, sweep, &path).unwrap().cells().is_empty(), "{}", path.display());
         } else {
@@ -73,7 +75,8 @@ fn keys_without_a_default_stand_as_comments_that_can_be_uncommented() {
     assert!(data.path.is_some() && data.format.is_some() && data.resample.is_some());
     assert!(data.mean.is_some() && data.std.is_some());
     // All but `model.architecture`, which has blocks of its own.
-    assert_eq!(uncommented, 8);
+    assert!(config.processor.station.is_some() && config.processor.ports.len() == 1);
+    assert_eq!(uncommented, 10);
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl Soak {
         let channel = *self.channels.choose(&mut self.rng).ok_or("the device has no output to set")?;
         let (highest, step) = subject.range(channel);
         let steps = (highest / step).floor().max(1.0) as u64;
-        let set = self.rng.random_range(0..=steps) as f64 * step;
+        // Divided, so that 7.1587 is the number that is written so.
+        let set = self.rng.random_range(0..=steps) as f64 / (1.0 / step).round();
         self.done += 1;
         let (outcome, reported, why) = subject.set(channel, set).await;
         if outcome == SoakOutcome::Unknown {

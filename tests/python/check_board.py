@@ -171,8 +171,8 @@ def check_one(device):
 def main():
     with emulated(sys.argv[1], "configs/emulated-board.toml") as devices:
         boards = [device for device in devices if device["protocol"] == "board"]
-        check("a board on a pty and one on TCP", [sorted(board)[-1] for board in boards].count("path") == 1
-              and any("address" in board for board in boards), f"{devices}")
+        check("a board on a pty and one on TCP",
+              any("path" in board for board in boards) and any("address" in board for board in boards), f"{devices}")
         for board in boards:
             check_one(board)
     closing_line()

@@ -1,20 +1,19 @@
 """The vendor's own client speaks with emulated Qontrol modules, in text and in binary.
 
-Usage: check_qontrol.py QONTROL_PTY
-
-QONTROL_PTY is where cargo put the driver's example `qontrol_pty`. Needs qontrol (1.1.20) and pyserial.
+Usage: check_qontrol.py ALORA_BINARY. Needs qontrol (1.1.20) and pyserial.
 
 Chains of one and of two output modules and of an input module are served on pseudo-terminals, and the client sets, reads
 back and provokes errors. The last channel of every chain has nothing connected.
 """
 
+import json
 import re
-import subprocess
 import sys
 
 import qontrol
 import serial
 
+from emulators import emulated
 from oracle import check, closing_line
 
 # The client truncates to a code word in binary, and sends decimals in text: one step of 12 V / 65535, and half a last digit.
@@ -27,15 +26,17 @@ class Served:
 
     def __init__(self, program, *kinds):
         self.kinds = kinds
-        self.process = subprocess.Popen([program, *kinds], stdout=subprocess.PIPE, text=True)
-        self.port = self.process.stdout.readline().strip()
+        modules = f"emulate.device.weights.modules={json.dumps(kinds)}"
+        open_channel = f"emulate.device.weights.open_channels=[{8 * len(kinds) - 1}]"
+        self.running = emulated(program, "configs/emulated-qontrol.toml", "--set", modules, "--set", open_channel)
 
     def __enter__(self):
+        [device] = self.running.__enter__()
+        self.port = device["path"]
         return self
 
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+    def __exit__(self, *what):
+        self.running.__exit__(*what)
 
 
 def near(found, expected, tolerance=STEP):

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Bytes that may wait for their answers: a device's buffer has an end.
-const BYTES_UNDER_WAY: usize = 16_384;
+const BYTES_UNDER_WAY: usize = 36_864;
 /// Pause before a busy board is asked again.
 const BUSY: Duration = Duration::from_millis(2);
 

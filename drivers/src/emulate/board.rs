@@ -66,7 +66,9 @@ impl BoardDevice {
             payload: vec![0; PAYLOAD],
         };
         let boots = boot_seed(&chip.descriptor().id.0);
-        Ok(Self { firmware: Firmware::new(Converters::new(chip), memory, boots), boots })
+        let mut firmware = Firmware::new(Converters::new(chip), memory, boots);
+        firmware.hardware_mut().powered = true;
+        Ok(Self { firmware, boots })
     }
 
     /// The codes in effect: what only the board itself knows for certain.
@@ -128,15 +130,15 @@ struct Converters {
     descriptor: Descriptor,
     applied: Vec<Code>,
     stuck: Vec<usize>,
-    /// False until codes were written: zeroing a chip that is at zero since power on does nothing.
-    written: bool,
+    /// False until the firmware has come up: that it zeroes a chip without power changes nothing on it.
+    powered: bool,
 }
 
 impl Converters {
     fn new(chip: Box<dyn Chip>) -> Self {
         let descriptor = chip.descriptor().clone();
         let applied = vec![0; descriptor.limits.len()];
-        Self { chip, descriptor, applied, stuck: Vec::new(), written: false }
+        Self { chip, descriptor, applied, stuck: Vec::new(), powered: false }
     }
 }
 
@@ -162,7 +164,6 @@ impl Hardware for Converters {
                 *applied = code;
             }
         }
-        self.written = true;
         self.chip.write(&ActuatorFrame(self.applied.clone()));
     }
 
@@ -198,7 +199,7 @@ impl Hardware for Converters {
     }
 
     fn zero(&mut self) {
-        if self.written {
+        if self.powered {
             // Zero is a path of its own: it reaches stuck channels too.
             self.applied.fill(0);
             self.chip.park();

@@ -70,7 +70,11 @@ fn device(
             let board = BoardDevice::new(spec, seed, script);
             Ok(Box::new(board.map_err(|error| StationError::missing("chip", error.to_string()))?))
         }
-        DeviceEntry::Qontrol(chain) => Ok(Box::new(QontrolChain::new(&settings.kinds(chain)?))),
+        DeviceEntry::Qontrol(chain) => {
+            let mut played = QontrolChain::new(&settings.kinds(chain)?);
+            settings.open_channels.iter().for_each(|&channel| played.load(channel, f64::INFINITY));
+            Ok(Box::new(played))
+        }
     }
 }
 

@@ -27,7 +27,7 @@ impl ChainSubject {
 
     fn held(&self, channel: usize) -> Option<f64> {
         match self.chain.state(channel) {
-            ChannelState::Known(volts) => Some(volts.0),
+            ChannelState::Known(volts) => Some(as_printed(volts)),
             ChannelState::Unknown => None,
         }
     }
@@ -53,7 +53,7 @@ impl Subject for ChainSubject {
 
     async fn set(&mut self, channel: usize, value: f64) -> (SoakOutcome, Option<f64>, String) {
         match self.chain.confirm(channel, Volts(value)).await {
-            Outcome::Confirmed(held) => (SoakOutcome::Confirmed, Some(held.0), String::new()),
+            Outcome::Confirmed(held) => (SoakOutcome::Confirmed, Some(as_printed(held)), String::new()),
             Outcome::Refused(why) => (SoakOutcome::Refused, self.held(channel), why),
             Outcome::Unknown(why) => (SoakOutcome::Unknown, None, why),
         }
@@ -76,4 +76,9 @@ impl Subject for ChainSubject {
     fn statistics(&self) -> LinkStatistics {
         self.chain.statistics()
     }
+}
+
+/// Four decimals, as the modules print.
+fn as_printed(volts: Volts) -> f64 {
+    (volts.0 / STEP).round() / (1.0 / STEP).round()
 }

@@ -33,6 +33,8 @@ pub struct EmulatedDevice {
     pub tcp_port: u16,
     /// Modules of a chain, by kind, where the device's own entry names none.
     pub modules: Vec<String>,
+    /// Channels of a chain to which nothing is connected.
+    pub open_channels: Vec<usize>,
     /// Time that bytes take.
     pub line: Line,
     /// What goes wrong.

@@ -1,0 +1,226 @@
+//! Devices on wires, as an operator uses them: emulated by one process, driven by another.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn alora() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alora"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// `alora emulate`, until dropped.
+struct Emulated {
+    process: Child,
+    devices: Vec<Value>,
+}
+
+impl Emulated {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = alora().arg("emulate").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        Self { devices: ready["devices"].as_array().unwrap().clone(), process }
+    }
+
+    /// The port of the device of that name, as a station file writes it.
+    fn port(&self, name: &str) -> String {
+        let device = self.devices.iter().find(|device| device["name"] == name).unwrap();
+        match (&device["path"], &device["address"]) {
+            (Value::String(path), _) => path.clone(),
+            (_, Value::String(address)) => format!("tcp:{address}"),
+            _ => unreachable!("{device}"),
+        }
+    }
+}
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn soak(port: &str, log: &Path, more: &[&str]) -> (Output, Value) {
+    let output = alora()
+        .args(["soak", "configs/soak-qontrol.toml", "--device", "weights", "--json", "--set"])
+        .arg(format!("device.weights.port={port}"))
+        .arg("--log")
+        .arg(log)
+        .args(more)
+        .output()
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output, report)
+}
+
+#[test]
+fn a_measurement_over_the_wire_is_that_of_the_chip_in_process_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let measure = |name: &str, more: &[String]| {
+        let out = folder.path().join(name);
+        let output = alora()
+            .args(["calibrate", "tests/configs/quick.toml", "--set", "processor.chip_seed=7", "--out"])
+            .arg(&out)
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let record: toml::Table =
+            toml::from_str(&fs::read_to_string(out.join("record.toml")).unwrap()).unwrap();
+        assert_eq!(
+            record["provenance"]["simulated"].as_bool(),
+            Some(true),
+            "an emulated board is no measurement"
+        );
+        fs::read(out.join("record.npz")).unwrap()
+    };
+    let in_process = measure("in-process", &[]);
+    let emulated = Emulated::start(&["configs/emulated-board.toml"]);
+    for name in ["board", "board-tcp"] {
+        let station = folder.path().join(format!("{name}.toml"));
+        let file = fs::read_to_string("configs/emulated-board.toml").unwrap();
+        fs::write(&station, file.replace("device = \"board\"", &format!("device = \"{name}\""))).unwrap();
+        let over_the_wire = measure(
+            name,
+            &[
+                "--set".to_owned(),
+                format!("processor.station={}", station.display()),
+                "--set".to_owned(),
+                format!("processor.ports.{name}={}", emulated.port(name)),
+            ],
+        );
+        assert!(over_the_wire == in_process, "{name}: another record");
+    }
+}
+
+#[test]
+fn a_soak_confirms_every_value_on_a_sound_wire_in_text_and_binary() {
+    let folder = tempfile::tempdir().unwrap();
+    let emulated = Emulated::start(&["configs/emulated-qontrol.toml", "--modules", "2"]);
+    for mode in ["ascii", "binary"] {
+        let log = folder.path().join(format!("{mode}.csv"));
+        let mode = format!("device.weights.mode={mode}");
+        let (output, report) = soak(&emulated.port("weights"), &log, &["--pairs", "100", "--set", &mode]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!((&report["pairs"], &report["confirmed"]), (&100.into(), &100.into()), "{report}");
+        let lines = fs::read_to_string(&log).unwrap();
+        let mut lines = lines.lines();
+        assert_eq!(lines.next(), Some("pair,channel,set,reported,outcome"));
+        for line in lines {
+            let [_, channel, set, reported, outcome] = line.split(',').collect::<Vec<_>>()[..] else {
+                unreachable!("{line}")
+            };
+            let (set, reported): (f64, f64) = (set.parse().unwrap(), reported.parse().unwrap());
+            assert!((set - reported).abs() < 2e-4 && outcome == "confirmed", "{line}");
+            assert!(channel.parse::<usize>().unwrap() < 16, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_soak_on_a_bad_wire_says_nothing_that_is_not_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.toml");
+    let faults = r#"
+        seed = 5
+        bytes = [{ kind = "drop", rate = 0.003 }, { kind = "flip", rate = 0.003 }]
+        events = [{ kind = "reset", at_request = 900 }]
+    "#;
+    fs::write(&plan, faults).unwrap();
+    let emulated = Emulated::start(&["configs/emulated-qontrol.toml", "--faults", plan.to_str().unwrap()]);
+    let log = folder.path().join("log.csv");
+    let (output, report) = soak(&emulated.port("weights"), &log, &["--pairs", "40"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(report["pairs"], 40);
+    for line in fs::read_to_string(&log).unwrap().lines().skip(1) {
+        let [_, _, set, reported, outcome] = line.split(',').collect::<Vec<_>>()[..] else {
+            unreachable!("{line}")
+        };
+        if outcome == "confirmed" {
+            assert!((set.parse::<f64>().unwrap() - reported.parse::<f64>().unwrap()).abs() < 2e-4, "{line}");
+        }
+    }
+    assert!(report["link"]["bytes_invalid"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn a_port_that_another_program_has_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let emulated = Emulated::start(&["configs/emulated-qontrol.toml"]);
+    let port = emulated.port("weights");
+    let mut first = alora()
+        .args(["soak", "configs/soak-qontrol.toml", "--device", "weights", "--pairs", "1000000", "--set"])
+        .arg(format!("device.weights.port={port}"))
+        .arg("--log")
+        .arg(folder.path().join("first.csv"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It has the port once it logs.
+    while fs::metadata(folder.path().join("first.csv")).map_or(0, |file| file.len()) < 100 {
+        std::thread::yield_now();
+    }
+    let (output, _) = soak(&port, &folder.path().join("second.csv"), &["--pairs", "1"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains(&format!("pid {}", first.id())), "{said}");
+}
+
+#[test]
+fn a_broken_station_file_can_still_be_made_safe() {
+    let folder = tempfile::tempdir().unwrap();
+    let emulated = Emulated::start(&["configs/emulated-qontrol.toml"]);
+    let boards = Emulated::start(&["configs/emulated-board.toml"]);
+    let station = folder.path().join("broken.toml");
+    let broken = format!(
+        "name = \"lab\n[device.weights]\nprotocol = \"qontrol\"\nport = \"{}\"\n[device.board\nprotocol = \"board\"\nport = \"{}\"\n",
+        emulated.port("weights"),
+        boards.port("board-tcp"),
+    );
+    fs::write(&station, broken).unwrap();
+    let output = alora().args(["safe", "--json"]).arg(&station).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcomes.as_array().unwrap().len(), 2, "{outcomes}");
+    assert!(outcomes.as_array().unwrap().iter().all(|outcome| outcome["zero"] == true), "{outcomes}");
+}
+
+#[test]
+fn a_station_that_does_not_fit_is_refused_by_key_before_anything_is_opened() {
+    let run = |set: &str| {
+        let output = alora()
+            .args(["soak", "configs/soak-qontrol.toml", "--device", "weights", "--set", set])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    assert!(
+        run("device.weights.vmax_volt=13.0")
+            .contains("device.weights.vmax_volt = 13 is out of range; allowed: 0.001 to 12")
+    );
+    assert!(
+        run("device.weights.speed=9600").contains("unknown field"),
+        "{}",
+        run("device.weights.speed=9600")
+    );
+    assert!(
+        run("device.weights.port=ttyUSB0")
+            .contains("`ttyUSB0` is no port; expected a path such as /dev/ttyUSB0")
+    );
+}
