@@ -130,10 +130,7 @@ pub enum ScpiError {
 impl ScpiError {
     /// True for what a new connection may mend.
     pub(super) fn is_of_the_wire(&self) -> bool {
-        matches!(
-            self,
-            Self::Link(_) | Self::NoAnswer { .. } | Self::Malformed { .. } | Self::Closed { .. }
-        )
+        matches!(self, Self::Link(_) | Self::NoAnswer { .. } | Self::Malformed { .. } | Self::Closed { .. })
     }
 }
 

@@ -1,6 +1,6 @@
 //! An instrument behind a session: known by name, with every setting read back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -75,7 +75,7 @@ impl Instrument {
     /// # Errors
     /// A wire that does not open, no answer, or another instrument.
     pub async fn connect(
-        connector: Box<dyn Connector>,
+        connector: Arc<dyn Connector>,
         dialect: Dialect,
         model: Model,
         boot_sign: BootSign,
@@ -252,11 +252,7 @@ impl Instrument {
         if queries.iter().all(known) {
             return Ok(());
         }
-        Err(ScpiError::NotReady {
-            place: self.place(),
-            first: first.to_owned(),
-            then: then.to_owned(),
-        })
+        Err(ScpiError::NotReady { place: self.place(), first: first.to_owned(), then: then.to_owned() })
     }
 
     /// Settings are unknown from now on.

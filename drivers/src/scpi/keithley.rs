@@ -2,7 +2,7 @@
 //!
 //! Commands as PyMeasure's driver writes them. The instrument has three command sets; only `SCPI` is spoken here.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use super::{
     error::{ScpiError, within},
@@ -60,13 +60,12 @@ impl Keithley2450 {
     ///
     /// # Errors
     /// Limits beyond the instrument's; no answer, another instrument, or another command set.
-    pub async fn connect(connector: Box<dyn Connector>, limits: SourceLimits) -> Result<Self, ScpiError> {
+    pub async fn connect(connector: Arc<dyn Connector>, limits: SourceLimits) -> Result<Self, ScpiError> {
         within("lowest voltage", limits.lowest.0, VOLTS, "V")?;
         within("highest voltage", limits.highest.0, limits.lowest.0..=*VOLTS.end(), "V")?;
         within("highest current limit", limits.compliance.0, AMPERES, "A")?;
         let dialect = Dialect::new(LineEnding::Lf);
-        let mut instrument =
-            Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
+        let mut instrument = Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
         let language = instrument.ask("*LANG?", None, |answer| Ok(answer.to_owned())).await?;
         if language != "SCPI" {
             return Err(ScpiError::WrongInstrument {
@@ -122,17 +121,11 @@ impl Keithley2450 {
     pub async fn output(&mut self, on: bool) -> Result<(), ScpiError> {
         if on {
             let known = [FUNCTION, COMPLIANCE, LEVEL];
-            self.instrument.require(
-                &known,
-                "set current limit and voltage",
-                "the output is switched on",
-            )?;
+            self.instrument.require(&known, "set current limit and voltage", "the output is switched on")?;
         }
         let command = if on { "OUTPUT ON" } else { "OUTPUT OFF" };
         let held = Held::Switch(on);
-        self.instrument
-            .set(Setting { command: command.to_owned(), query: OUTPUT.to_owned(), held })
-            .await
+        self.instrument.set(Setting { command: command.to_owned(), query: OUTPUT.to_owned(), held }).await
     }
 
     /// Measures the current.

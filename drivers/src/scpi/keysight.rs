@@ -4,7 +4,7 @@
 //! (`:POW:WAV?` in metres), the range always in dBm, ports as `SENSe<n>`. The unit of a port can be dBm: a reading is only taken
 //! as watts after `:POW:UNIT?` has answered 1.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     block::{ByteOrder, singles, words},
@@ -68,7 +68,7 @@ impl KeysightPowerMeter {
     ///
     /// # Errors
     /// No answer, or another instrument.
-    pub async fn connect(connector: Box<dyn Connector>) -> Result<Self, ScpiError> {
+    pub async fn connect(connector: Arc<dyn Connector>) -> Result<Self, ScpiError> {
         let dialect = Dialect::new(LineEnding::Lf);
         let instrument = Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
         let ports = if instrument.identity().model.to_ascii_uppercase().starts_with("N7744") { 4 } else { 8 };

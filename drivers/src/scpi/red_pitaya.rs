@@ -3,7 +3,7 @@
 //! Commands as the official client writes them. Names have changed between releases of its operating system: what the server
 //! says that it knows is recorded. Binary numbers are big-endian, as in the official client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     block::{ByteOrder, singles},
@@ -48,7 +48,7 @@ impl RedPitaya {
     ///
     /// # Errors
     /// No answer, or another instrument.
-    pub async fn connect(connector: Box<dyn Connector>) -> Result<Self, ScpiError> {
+    pub async fn connect(connector: Arc<dyn Connector>) -> Result<Self, ScpiError> {
         let dialect = Dialect {
             byte_order: ByteOrder::Big,
             longest_line: LONGEST_LINE,

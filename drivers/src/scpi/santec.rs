@@ -6,7 +6,7 @@
 //! connection; a wavelength is only believed when it is one in that unit. `:POW` is in what `:POW:UNIT` says: 1 is milliwatts.
 //! `:POW:SHUT 1` closes the shutter, the reverse of `:POW:STAT 1`.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
     error::{ScpiError, within},
@@ -70,13 +70,12 @@ impl SantecTsl570 {
     ///
     /// # Errors
     /// Limits beyond the instrument's; no answer, or another instrument.
-    pub async fn connect(connector: Box<dyn Connector>, limits: LaserLimits) -> Result<Self, ScpiError> {
+    pub async fn connect(connector: Arc<dyn Connector>, limits: LaserLimits) -> Result<Self, ScpiError> {
         within("highest power", limits.power.0 * 1e3, MILLIWATTS, "mW")?;
         within("shortest wavelength", limits.shortest.0, PLAUSIBLE, "nm")?;
         within("longest wavelength", limits.longest.0, limits.shortest.0..=*PLAUSIBLE.end(), "nm")?;
         let dialect = Dialect::new(LineEnding::Cr);
-        let mut instrument =
-            Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
+        let mut instrument = Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
         let query = format!("{COMMAND_SET}?");
         let command_set = instrument.ask(&query, None, command_set).await?;
         instrument.expect(Setting::switch(COMMAND_SET, command_set == CommandSet::Scpi)).await?;

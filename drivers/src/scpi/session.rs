@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -36,12 +37,7 @@ impl Dialect {
     /// Lines that end with `ending`, little-endian blocks, 2 s patience, lines of up to 4096 bytes.
     #[must_use]
     pub fn new(ending: LineEnding) -> Self {
-        Self {
-            ending,
-            byte_order: ByteOrder::Little,
-            patience: Duration::from_secs(2),
-            longest_line: 4096,
-        }
+        Self { ending, byte_order: ByteOrder::Little, patience: Duration::from_secs(2), longest_line: 4096 }
     }
 }
 
@@ -51,7 +47,7 @@ impl Dialect {
 /// So does dropping the future of an exchange: the wire goes with it. After that every call answers [`ScpiError::Closed`]
 /// until [`Self::open`].
 pub struct Session {
-    connector: Box<dyn Connector>,
+    connector: Arc<dyn Connector>,
     dialect: Dialect,
     /// Taken out for each exchange and put back only when that has ended well.
     wire: Option<Wire>,
@@ -75,7 +71,7 @@ enum Broken {
 impl Session {
     /// A session that is not open yet.
     #[must_use]
-    pub fn new(connector: Box<dyn Connector>, dialect: Dialect) -> Self {
+    pub fn new(connector: Arc<dyn Connector>, dialect: Dialect) -> Self {
         Self {
             connector,
             dialect,
