@@ -11,6 +11,7 @@ mod injector;
 mod line;
 mod played;
 pub mod qontrol;
+pub mod scpi;
 mod server;
 
 pub use board::{BoardDevice, BoardError};

@@ -21,6 +21,7 @@ pub mod qontrol;
 pub mod record;
 mod refusal;
 pub mod safety;
+pub mod scpi;
 pub mod soak;
 pub mod station;
 mod units;
