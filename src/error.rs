@@ -203,10 +203,9 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
     match kind {
         BackendErrorKind::Link(LinkError::Held { .. }) => ExitCode::LockHeld,
         BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
-        BackendErrorKind::Timeout(_)
-        | BackendErrorKind::Disconnected
-        | BackendErrorKind::Link(_)
-        | BackendErrorKind::Unreadable { .. } => ExitCode::Link,
+        BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected | BackendErrorKind::Link(_) => {
+            ExitCode::Link
+        }
         BackendErrorKind::OutputsUnknown
         | BackendErrorKind::Refused { .. }
         | BackendErrorKind::NotHeld { .. }

@@ -115,21 +115,6 @@ pub enum BackendErrorKind {
     /// Bytes do not come or go.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// Answers come, but none that can be trusted.
-    #[error(
-        "{place}: {tries} tries of `{request}` brought no answer that can be trusted (last: {last}); check the cable and its \
-         shielding, then run `alora soak`"
-    )]
-    Unreadable {
-        /// Port as the operator wrote it.
-        place: String,
-        /// What was sent.
-        request: String,
-        /// How often.
-        tries: u32,
-        /// What came back last.
-        last: String,
-    },
     /// The device refuses a request.
     #[error("the device answered `{answer}` to `{request}`; nothing was applied")]
     Refused {
@@ -183,11 +168,11 @@ pub enum BackendErrorKind {
     )]
     Mismatch {
         /// What differs.
-        what: String,
+        what: Box<str>,
         /// What the device says.
-        found: String,
+        found: Box<str>,
         /// What the station file says.
-        expected: String,
+        expected: Box<str>,
     },
     /// A condition of the station file is not met.
     #[error("interlock: {condition}; nothing was sent. Outputs stay as they are until the condition is met")]
@@ -195,4 +180,15 @@ pub enum BackendErrorKind {
         /// Which condition, with what was found.
         condition: String,
     },
+}
+
+impl BackendErrorKind {
+    /// A device that is not the one of the station file.
+    pub(crate) fn mismatch(what: impl Into<Box<str>>, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Mismatch {
+            what: what.into(),
+            found: found.to_string().into(),
+            expected: expected.to_string().into(),
+        }
+    }
 }

@@ -233,3 +233,20 @@ fn a_chip_whose_counts_do_not_fit_is_refused() {
         "counts of this chip reach 131072, a board reports 16 bits (32767 at most); take fewer bits or gains"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_was_found_again_by_a_read_back_is_not_taken_for_the_one_that_was_programmed() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
+    emulator.plan(FaultPlan {
+        events: vec![Event { at_request: 0, every: 0, chance: 1.0, kind: EventKind::Unplug { for_ms: 10 } }],
+        ..FaultPlan::default()
+    });
+    assert!(wired.read_back().await.is_err());
+    emulator.plan(FaultPlan::default());
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(wired.read_back().await.unwrap(), codes(&wired, 1));
+    let refused = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
+    assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown);
+}

@@ -56,8 +56,7 @@ impl BenchBackend {
             ("channels of the outputs", parts.outputs.channels(), descriptor.channels()),
         ] {
             if found != expected {
-                let (found, expected) = (found.to_string(), format!("{expected} for this chip"));
-                return Err(BackendErrorKind::Mismatch { what: what.to_owned(), found, expected });
+                return Err(BackendErrorKind::mismatch(what, found, format!("{expected} for this chip")));
             }
         }
         Ok(())

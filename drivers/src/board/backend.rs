@@ -108,7 +108,7 @@ impl BoardBackend {
     /// The link, opened again when it was lost.
     async fn link(&mut self) -> Result<&mut Link, BackendErrorKind> {
         if self.link.as_ref().is_some_and(|link| link.news(|news| news.lost)) {
-            (self.link, self.armed) = (None, None);
+            (self.link, self.armed, self.outputs_known) = (None, None, false);
         }
         let link = match self.link.take() {
             Some(link) => link,
@@ -249,7 +249,9 @@ impl BoardBackend {
         repeats: usize,
     ) -> Result<Readout, BackendErrorKind> {
         self.listen()?;
-        let most = self.arm().await?.max_payload.min(self.bytes_within_watchdog());
+        // Arming would park the board: an execution never does.
+        let board = self.armed.as_ref().ok_or(BackendErrorKind::OutputsUnknown)?;
+        let most = board.max_payload.min(self.bytes_within_watchdog());
         let channels = self.descriptor.channels();
         let frames = inputs.0.nrows();
         let pieces = chunks(repeats, frames, inputs.0.ncols(), channels, most);
@@ -362,7 +364,10 @@ impl PhotonicBackend for BoardBackend {
             Ok(link) => link.read(actuators).await,
             Err(kind) => Err(kind),
         };
-        held.map(ActuatorFrame).map_err(|kind| self.failed(Operation::ReadBack, kind))
+        match held {
+            Ok(codes) => Ok(ActuatorFrame(codes)),
+            Err(kind) => self.settle(Operation::ReadBack, Err(kind)),
+        }
     }
 
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {

@@ -52,11 +52,11 @@ impl Link {
             self.read_blocks(limits.len(), 0, |first, count| Request::ReadLimits { first, count }).await?;
         match held.iter().zip(limits).position(|(held, limit)| held != limit) {
             None => Ok(()),
-            Some(actuator) => Err(BackendErrorKind::Mismatch {
-                what: format!("limit of actuator {actuator}"),
-                found: held[actuator].to_string(),
-                expected: limits[actuator].to_string(),
-            }),
+            Some(actuator) => Err(BackendErrorKind::mismatch(
+                format!("limit of actuator {actuator}"),
+                held[actuator],
+                limits[actuator],
+            )),
         }
     }
 
@@ -153,8 +153,7 @@ fn fits(hello: &Hello<'_>, expected: &Descriptor) -> Result<(), BackendErrorKind
     if hello.kind != 0 && hello.kind != kind {
         let named =
             |kind: u8| kinds.get(usize::from(kind)).map_or_else(|| kind.to_string(), ToString::to_string);
-        let (found, expected) = (named(hello.kind), named(kind));
-        return Err(BackendErrorKind::Mismatch { what: "kind of processor".to_owned(), found, expected });
+        return Err(BackendErrorKind::mismatch("kind of processor", named(hello.kind), named(kind)));
     }
     for (what, found, expected) in [
         ("actuators", usize::from(hello.actuators), expected.limits.len()),
@@ -165,8 +164,7 @@ fn fits(hello: &Hello<'_>, expected: &Descriptor) -> Result<(), BackendErrorKind
         ("bits of an output", usize::from(hello.bits[2]), usize::from(bits.output)),
     ] {
         if found != expected {
-            let (found, expected) = (found.to_string(), expected.to_string());
-            return Err(BackendErrorKind::Mismatch { what: what.to_owned(), found, expected });
+            return Err(BackendErrorKind::mismatch(what, found, expected));
         }
     }
     Ok(())

@@ -59,9 +59,9 @@ pub enum LinkError {
         /// Port as the operator wrote it.
         place: String,
         /// Folder of the locks.
-        folder: String,
+        folder: Box<str>,
         /// What the system says.
-        reason: String,
+        reason: Box<str>,
     },
     /// The device sends other bytes than were recorded, or the driver other requests.
     #[error("{place}: the record ends here: {reason}")]

@@ -140,8 +140,8 @@ impl Locks {
     fn refused(&self, port: &Port, error: &io::Error) -> LinkError {
         LinkError::Lock {
             place: port.to_string(),
-            folder: self.folder.display().to_string(),
-            reason: error.to_string(),
+            folder: self.folder.display().to_string().into(),
+            reason: error.to_string().into(),
         }
     }
 }

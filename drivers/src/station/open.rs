@@ -19,11 +19,7 @@ pub async fn connect(
     let unfit = |error: StationError| BackendError {
         processor: ProcessorId(station.name.clone()),
         operation: Operation::Connect,
-        kind: BackendErrorKind::Mismatch {
-            what: "station file".to_owned(),
-            found: error.to_string(),
-            expected: "a processor".to_owned(),
-        },
+        kind: BackendErrorKind::mismatch("station file", error, "a processor"),
     };
     let (name, board) = station.board().map_err(unfit)?;
     let mut nominal = station.nominal().map_err(unfit)?;
