@@ -201,18 +201,16 @@ fn chain_class(error: &ChainError) -> ExitCode {
 
 fn backend_class(kind: &BackendErrorKind) -> ExitCode {
     match kind {
-        BackendErrorKind::Link(LinkError::Held { .. }) => ExitCode::LockHeld,
+        BackendErrorKind::Link(error) => link_class(error),
         BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
-        BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected | BackendErrorKind::Link(_) => {
-            ExitCode::Link
-        }
+        BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected => ExitCode::Link,
         BackendErrorKind::OutputsUnknown
         | BackendErrorKind::Refused { .. }
         | BackendErrorKind::NotHeld { .. }
         | BackendErrorKind::Rebooted { .. }
         | BackendErrorKind::Tripped { .. } => ExitCode::DeviceFault,
         BackendErrorKind::Version { .. }
-        | BackendErrorKind::Mismatch { .. }
+        | BackendErrorKind::Mismatch(_)
         | BackendErrorKind::FrameLength { .. }
         | BackendErrorKind::InputWidth { .. }
         | BackendErrorKind::InputCode { .. }

@@ -114,14 +114,14 @@ pub enum BackendErrorKind {
     Disconnected,
     /// Bytes do not come or go.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(Box<LinkError>),
     /// The device refuses a request.
     #[error("the device answered `{answer}` to `{request}`; nothing was applied")]
     Refused {
         /// What was sent.
-        request: String,
+        request: Box<str>,
         /// What came back, in words.
-        answer: String,
+        answer: Box<str>,
     },
     /// A write was acknowledged, but the device holds something else.
     #[error(
@@ -158,22 +158,13 @@ pub enum BackendErrorKind {
     )]
     Version {
         /// Version of the device.
-        device: String,
+        device: Box<str>,
         /// Versions of the driver.
-        driver: String,
+        driver: Box<str>,
     },
     /// The device is not the one that the station file describes.
-    #[error(
-        "{what}: the device says {found}, the station file {expected}; correct the station file or connect the right device"
-    )]
-    Mismatch {
-        /// What differs.
-        what: Box<str>,
-        /// What the device says.
-        found: Box<str>,
-        /// What the station file says.
-        expected: Box<str>,
-    },
+    #[error(transparent)]
+    Mismatch(Box<Mismatch>),
     /// A condition of the station file is not met.
     #[error("interlock: {condition}; nothing was sent. Outputs stay as they are until the condition is met")]
     Interlock {
@@ -182,13 +173,35 @@ pub enum BackendErrorKind {
     },
 }
 
+impl From<LinkError> for BackendErrorKind {
+    fn from(error: LinkError) -> Self {
+        Self::Link(Box::new(error))
+    }
+}
+
+/// A device that is not the one of the station file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what}: the device says {found}, the station file {expected}; correct the station file or connect the right device"
+)]
+pub struct Mismatch {
+    /// What differs.
+    pub what: String,
+    /// What the device says.
+    pub found: String,
+    /// What the station file says.
+    pub expected: String,
+}
+
 impl BackendErrorKind {
     /// A device that is not the one of the station file.
-    pub(crate) fn mismatch(what: impl Into<Box<str>>, found: impl ToString, expected: impl ToString) -> Self {
-        Self::Mismatch {
-            what: what.into(),
-            found: found.to_string().into(),
-            expected: expected.to_string().into(),
-        }
+    pub(crate) fn mismatch(what: impl Into<String>, found: impl ToString, expected: impl ToString) -> Self {
+        let (found, expected) = (found.to_string(), expected.to_string());
+        Self::Mismatch(Box::new(Mismatch { what: what.into(), found, expected }))
+    }
+
+    /// A request that the device refuses.
+    pub(crate) fn refused(request: impl Into<Box<str>>, answer: impl Into<Box<str>>) -> Self {
+        Self::Refused { request: request.into(), answer: answer.into() }
     }
 }

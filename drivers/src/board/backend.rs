@@ -258,7 +258,7 @@ impl BoardBackend {
         if pieces.is_empty() && frames > 0 {
             let request = "EXECUTE".to_owned();
             let answer = format!("payloads of {most} bytes at most, which hold not even one vector");
-            return Err(BackendErrorKind::Refused { request, answer });
+            return Err(BackendErrorKind::refused(request, answer));
         }
         let taken_at = self.clock.now();
         let link = self.link().await?;
@@ -283,7 +283,7 @@ impl BoardBackend {
             let payload = answer.answer().await?;
             take(&payload, &chunk, &self.options.nominal.counts_at_limit, &mut readout).ok_or_else(|| {
                 let (request, answer) = ("EXECUTE".to_owned(), "counts of another shape".to_owned());
-                BackendErrorKind::Refused { request, answer }
+                BackendErrorKind::refused(request, answer)
             })?;
         }
         self.confirm().await?;

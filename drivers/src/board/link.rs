@@ -198,7 +198,7 @@ fn job_of(
     let Some(length) = request.encode(seq, &mut frame) else {
         let (request, answer) =
             (format!("{kind:?}").to_uppercase(), "a block of more codes than fit".to_owned());
-        return Err(BackendErrorKind::Refused { request, answer });
+        return Err(BackendErrorKind::refused(request, answer));
     };
     frame.truncate(length);
     Ok(Job { kind, frame, seq, alone, expected: max_encoded(expected), answer })

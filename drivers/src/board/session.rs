@@ -25,7 +25,7 @@ pub(super) struct Board {
 /// An answer that is none.
 fn unreadable(request: &str) -> BackendErrorKind {
     let (request, answer) = (request.to_owned(), "an answer of another shape".to_owned());
-    BackendErrorKind::Refused { request, answer }
+    BackendErrorKind::refused(request, answer)
 }
 
 impl Link {
@@ -69,7 +69,7 @@ impl Link {
             stagings += 1;
             match self.ask(Request::Commit { crc }, 4, true).await {
                 Err(BackendErrorKind::Refused { answer, .. })
-                    if answer == Nak::Mismatch.words() && stagings < STAGINGS => {}
+                    if *answer == *Nak::Mismatch.words() && stagings < STAGINGS => {}
                 answer => return epoch(&answer?),
             }
         }

@@ -202,8 +202,8 @@ impl Wire {
     fn of_another_version(&mut self, found: u8) {
         for flight in self.flights.drain(..) {
             let _ = flight.job.answer.send(Err(BackendErrorKind::Version {
-                device: format!("version {found} of the board protocol"),
-                driver: format!("version {VERSION}"),
+                device: format!("version {found} of the board protocol").into(),
+                driver: format!("version {VERSION}").into(),
             }));
         }
     }
@@ -268,10 +268,10 @@ impl Wire {
                 let kind = match nak {
                     Some(Nak::Tripped) => BackendErrorKind::Tripped { reason: self.reason() },
                     Some(Nak::Version) => BackendErrorKind::Version {
-                        device: "another version of the board protocol".to_owned(),
-                        driver: format!("version {VERSION}"),
+                        device: "another version of the board protocol".into(),
+                        driver: format!("version {VERSION}").into(),
                     },
-                    _ => BackendErrorKind::Refused { request, answer },
+                    _ => BackendErrorKind::refused(request, answer),
                 };
                 let _ = flight.job.answer.send(Err(kind));
             }
