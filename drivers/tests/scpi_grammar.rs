@@ -17,7 +17,7 @@ use alora_drivers::{
         singles, words,
     },
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 fn definite(bytes: &[u8]) -> Vec<u8> {
     let length = bytes.len().to_string();
@@ -43,7 +43,7 @@ fn answer(device: &mut dyn Device, pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: 2000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_block_is_read_whole_or_waited_for_at_any_cut(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0.0..1.0_f64) {

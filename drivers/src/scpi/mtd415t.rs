@@ -6,7 +6,7 @@
 //!
 //! The line has no checksum and numbers have no names, so each number is asked for between two things that look like no number:
 //! `u?`, the controller's own 32 hexadecimal digits, has to be the very next line after it. A surplus or late line shifts the
-//! digits out of their place and is found. Readings count when two in a row agree.
+//! digits out of their place and is found. Readings count when four in a row agree.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -36,8 +36,10 @@ const NOISY: Duration = Duration::from_secs(5);
 const TRIES: u32 = 4;
 /// Lines before the digits that are passed over after a setting: its own answer.
 const OWN_ANSWERS: usize = 1;
-/// Two readings this close agree.
+/// Readings this close agree.
 const AGREE: i64 = 50;
+/// So many readings in a row have to agree: with three zeros in a number, two that lost one each look alike often enough.
+const READINGS: usize = 4;
 
 /// Temperatures and current that may be asked for: from the station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,42 +202,37 @@ impl Mtd415t {
         Ok(())
     }
 
-    /// The temperature at the sensor: two readings in a row that agree within 0.05 °C.
+    /// The temperature at the sensor: four readings in a row that agree within 0.05 °C.
     ///
     /// # Errors
-    /// No answer, or no two readings that agree.
+    /// No answer, or no readings that agree.
     pub async fn temperature(&mut self) -> Result<Celsius, ScpiError> {
-        Ok(celsius(self.agreed("Te?", -50_000..=150_000).await?))
+        Ok(celsius(self.agreed("Te?", -50_000..=150_000, AGREE).await?))
     }
 
     /// The current through the cooler; positive cools.
     ///
     /// # Errors
-    /// No answer, or no two readings that agree.
+    /// No answer, or no readings that agree.
     pub async fn current(&mut self) -> Result<Amperes, ScpiError> {
-        Ok(amperes(self.agreed("A?", -3000..=3000).await?))
+        Ok(amperes(self.agreed("A?", -3000..=3000, AGREE).await?))
     }
 
     /// The voltage at the cooler.
     ///
     /// # Errors
-    /// No answer, or no two readings that agree.
+    /// No answer, or no readings that agree.
     pub async fn voltage(&mut self) -> Result<Volts, ScpiError> {
-        Ok(Volts(self.agreed("U?", -10_000..=10_000).await? as f64 * 1e-3))
+        Ok(Volts(self.agreed("U?", -10_000..=10_000, AGREE).await? as f64 * 1e-3))
     }
 
     /// The error register.
     ///
     /// # Errors
-    /// No answer.
+    /// No answer, or no readings that are alike.
     pub async fn faults(&mut self) -> Result<ControllerFaults, ScpiError> {
-        let mut tried = 1;
-        loop {
-            match self.register_once().await {
-                Err(error) => self.again(error, &mut tried).await?,
-                answered => return answered,
-            }
-        }
+        let register = self.agreed("E?", 0..=i64::from(u16::MAX), 0).await?;
+        Ok(ControllerFaults(register as u16))
     }
 
     /// Clears the error register.
@@ -376,34 +373,38 @@ impl Mtd415t {
         self.find_digits(command, OWN_ANSWERS).await
     }
 
-    async fn register_once(&mut self) -> Result<ControllerFaults, ScpiError> {
-        self.ready().await?;
-        let first = self.number("E?", 0..=i64::from(u16::MAX)).await?;
-        let second = self.number("E?", 0..=i64::from(u16::MAX)).await?;
-        if first != second {
-            return Err(self.misread("E?", &format!("{first}, then {second}"), "the same register twice"));
-        }
-        Ok(ControllerFaults(first as u16))
-    }
-
-    async fn agreed(&mut self, query: &str, plausible: RangeInclusive<i64>) -> Result<i64, ScpiError> {
+    async fn agreed(
+        &mut self,
+        query: &str,
+        plausible: RangeInclusive<i64>,
+        apart: i64,
+    ) -> Result<i64, ScpiError> {
         let mut tried = 1;
         loop {
-            match self.agreed_once(query, plausible.clone()).await {
+            match self.agreed_once(query, &plausible, apart).await {
                 Err(error) => self.again(error, &mut tried).await?,
                 answered => return answered,
             }
         }
     }
 
-    async fn agreed_once(&mut self, query: &str, plausible: RangeInclusive<i64>) -> Result<i64, ScpiError> {
+    async fn agreed_once(
+        &mut self,
+        query: &str,
+        plausible: &RangeInclusive<i64>,
+        apart: i64,
+    ) -> Result<i64, ScpiError> {
         self.ready().await?;
         let first = self.number(query, plausible.clone()).await?;
-        let second = self.number(query, plausible).await?;
-        if (first - second).abs() > AGREE {
-            return Err(self.misread(query, &format!("{first}, then {second}"), "two numbers that agree"));
+        let mut last = first;
+        for _ in 1..READINGS {
+            last = self.number(query, plausible.clone()).await?;
+            if (first - last).abs() > apart {
+                let answers = format!("{first}, then {last}");
+                return Err(self.misread(query, &answers, "numbers that agree"));
+            }
         }
-        Ok(second)
+        Ok(last)
     }
 
     /// Asks for a number, behind which the very next line has to be the digits.

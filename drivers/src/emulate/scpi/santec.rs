@@ -111,6 +111,15 @@ impl EmulatedTsl570 {
         })
     }
 
+    /// In terahertz, or in hertz.
+    fn frequency_text(&self, nanometres: f64) -> Answer {
+        let terahertz = 299_792.458 / nanometres;
+        Answer::Text(match self.command_set {
+            CommandSet::Legacy => format!("{terahertz:.5}"),
+            CommandSet::Scpi => scientific(terahertz * 1e12, 8, 3),
+        })
+    }
+
     fn query(&mut self, command: &Command) -> Result<Answer, Fault> {
         if command.is("SYSTem:COMMunicate:CODe") {
             return Ok(switch(self.command_set == CommandSet::Scpi));
@@ -132,11 +141,20 @@ impl EmulatedTsl570 {
         if command.is("POWer[:LEVel]") {
             return Ok(self.power_text(self.state.power.0));
         }
-        if command.is("WAVelength:SWEep:RANGe:MINimum") {
+        if command.is("SYSTem:ALERt") {
+            return Ok(Answer::Text("No alerts.".to_owned()));
+        }
+        if command.is("WAVelength:SWEep:RANGe:MINimum") || command.is("WAVelength:MINimum") {
             return Ok(self.wavelength_text(*NANOMETRES.start()));
         }
-        if command.is("WAVelength:SWEep:RANGe:MAXimum") {
+        if command.is("WAVelength:SWEep:RANGe:MAXimum") || command.is("WAVelength:MAXimum") {
             return Ok(self.wavelength_text(*NANOMETRES.end()));
+        }
+        if command.is("WAVelength:FREQuency:MINimum") {
+            return Ok(self.frequency_text(*NANOMETRES.end()));
+        }
+        if command.is("WAVelength:FREQuency:MAXimum") {
+            return Ok(self.frequency_text(*NANOMETRES.start()));
         }
         if command.is("WAVelength") {
             return Ok(self.wavelength_text(self.state.wavelength.0));
