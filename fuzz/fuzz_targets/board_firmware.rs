@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../checks/board.rs"]
+mod board;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| board::firmware(bytes));
