@@ -318,10 +318,16 @@ impl Mtd415t {
         for (letter, written) in [('L', self.current_limit), ('T', self.setpoint)] {
             let Some(written) = written else { continue };
             let held = self.setting(letter).await?;
-            // Twice, as a flipped bit would look like a lost setting.
-            if held != written && self.setting(letter).await? == held {
-                lost.push((letter, format!("{letter}? {held}, expected {written}")));
+            if held == written {
+                continue;
             }
+            // Twice, as a flipped bit would look like a lost setting.
+            let again = self.setting(letter).await?;
+            if again != held {
+                let answers = format!("{held}, then {again}");
+                return Err(self.misread(&format!("{letter}?"), &answers, "the same number twice"));
+            }
+            lost.push((letter, format!("{letter}? {held}, expected {written}")));
         }
         if lost.is_empty() {
             return Ok(());
