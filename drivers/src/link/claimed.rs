@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use super::{Connector, LinkError, Locks, Port, PortLock, TapConnector, Transport};
 use crate::record::{Clock, FrameLog};
 
-/// How long after its last sign of life the holder of a port may be taken to hang.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long the holder of a port may be at work before it may be taken to hang. Long, for it is not renewed on the way; a holder
+/// that died frees the port at once.
+const LEASE: Duration = Duration::from_secs(24 * 3600);
 
 /// How ports are opened.
 #[derive(Clone)]
