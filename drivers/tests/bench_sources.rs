@@ -123,7 +123,10 @@ async fn a_voltage_beyond_a_limit_sends_nothing() {
     let requests = emulator.device().requests();
     for volts in [5.001, -0.1, f64::NAN] {
         let error = sources.write(&[(4, Volts(volts))]).await.unwrap_err();
-        assert!(error.to_string().contains("channel 4") && error.to_string().contains("nothing was sent"), "{error}");
+        assert!(
+            error.to_string().contains("channel 4") && error.to_string().contains("nothing was sent"),
+            "{error}"
+        );
     }
     assert_eq!(emulator.device().requests(), requests);
 }
