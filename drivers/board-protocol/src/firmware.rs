@@ -200,7 +200,7 @@ where
                 tripped: &mut self.tripped,
                 watchdog_ms: &mut self.watchdog_ms,
                 boot_id: self.boot_id,
-                uptime_us: now_us - self.booted_at,
+                uptime_us: now_us.saturating_sub(self.booted_at),
             };
             match request.and_then(|request| board.carry_out(&request)) {
                 Ok(Done { length, flags }) => {
@@ -302,7 +302,7 @@ impl<H: Hardware> Board<'_, H> {
                 self.hardware.zero();
                 self.staged.fill(0);
                 (*self.driven, *self.tripped) = (false, false);
-                *self.commit_epoch += 1;
+                *self.commit_epoch = self.commit_epoch.wrapping_add(1);
                 let epoch = self.commit_epoch.to_le_bytes();
                 self.answer(&epoch)
             }
@@ -387,7 +387,7 @@ impl<H: Hardware> Board<'_, H> {
         }
         self.hardware.write(self.staged);
         *self.driven = self.staged.iter().any(|&code| code > 0);
-        *self.commit_epoch += 1;
+        *self.commit_epoch = self.commit_epoch.wrapping_add(1);
         let epoch = self.commit_epoch.to_le_bytes();
         self.answer(&epoch)
     }

@@ -359,9 +359,9 @@ impl PhotonicBackend for BoardBackend {
     }
 
     async fn read_back(&mut self) -> Result<ActuatorFrame, BackendError> {
-        let actuators = self.descriptor.limits.len();
+        let descriptor = self.descriptor.clone();
         let held = match self.link().await {
-            Ok(link) => link.read(actuators).await,
+            Ok(link) => link.read_at_once(&descriptor).await,
             Err(kind) => Err(kind),
         };
         match held {

@@ -20,7 +20,7 @@ use crate::{
 pub struct LinkOptions {
     /// Frames under way, 1 to 64.
     pub window: usize,
-    /// Tries of a frame before the board counts as mute.
+    /// Tries of a frame, with nothing heard after any of them, before the board counts as mute.
     pub tries: u32,
     /// Shortest time-out, the time of the bytes on the line not counted.
     pub least_timeout: Duration,
@@ -93,6 +93,12 @@ impl Link {
     #[must_use]
     pub fn naks(&self) -> [u64; 11] {
         with_news(&self.shared, |news| news.naks)
+    }
+
+    /// True when so many frames are lost that short ones do better.
+    pub(super) fn is_dirty(&self) -> bool {
+        let LinkStatistics { retries, answered, .. } = self.statistics();
+        retries > 4 && retries * 8 > answered
     }
 
     pub(super) fn news<T>(&self, act: impl FnOnce(&mut News) -> T) -> T {

@@ -23,6 +23,8 @@ use crate::{
 
 /// Bytes that may wait for their answers: a device's buffer has an end.
 const BYTES_UNDER_WAY: usize = 36_864;
+/// Tries of a frame on a dirty wire, for each one on a silent wire: a board that is heard is not mute.
+const PATIENCE: u32 = 4;
 /// Pause before a busy board is asked again.
 const BUSY: Duration = Duration::from_millis(2);
 
@@ -64,6 +66,8 @@ struct Flight {
     sent: Instant,
     due: Instant,
     tries: u32,
+    /// Tries in a row after which nothing at all was heard.
+    silent: u32,
     waited: Duration,
 }
 
@@ -79,6 +83,8 @@ pub(super) struct Wire {
     flights: VecDeque<Flight>,
     outgoing: Vec<u8>,
     frames: FrameReader<Vec<u8>>,
+    /// When the last bytes came, sound or not.
+    heard_at: Option<Instant>,
 }
 
 impl Wire {
@@ -103,6 +109,7 @@ impl Wire {
             flights: VecDeque::new(),
             outgoing: Vec::new(),
             frames: FrameReader::new(vec![0; max_encoded(usize::from(u16::MAX))]),
+            heard_at: None,
         }
     }
 
@@ -150,12 +157,13 @@ impl Wire {
             let now = Instant::now();
             let due = self.deadlines.of(&job, now);
             self.outgoing.extend_from_slice(&job.frame);
-            self.flights.push_back(Flight { job, sent: now, due, tries: 1, waited: due - now });
+            self.flights.push_back(Flight { job, sent: now, due, tries: 1, silent: 0, waited: due - now });
         }
     }
 
     fn heard(&mut self, mut bytes: &[u8]) {
         let count = bytes.len() as u64;
+        self.heard_at = Some(Instant::now());
         with_news(&self.shared, |news| news.statistics.bytes_received += count);
         loop {
             // Taken out for the time in which a frame borrows it.
@@ -252,12 +260,13 @@ impl Wire {
                 *count += 1;
             }
         });
+        let most = self.options.tries * PATIENCE;
         match Nak::from_code(code) {
             // The request came damaged, or at a bad time: the same again. An unknown type may be the damage of another.
-            Some(Nak::Frame | Nak::Crc | Nak::Overflow) if self.flights[place].tries < self.options.tries => {
+            Some(Nak::Frame | Nak::Crc | Nak::Overflow) if self.flights[place].tries < most => {
                 self.flights[place].due = Instant::now();
             }
-            Some(Nak::Busy) if self.flights[place].tries < self.options.tries => {
+            Some(Nak::Busy) if self.flights[place].tries < most => {
                 self.flights[place].due = Instant::now() + BUSY;
             }
             nak => {
@@ -293,7 +302,9 @@ impl Wire {
                 continue;
             }
             with_news(&self.shared, |news| news.statistics.timeouts += 1);
-            if flight.tries >= self.options.tries {
+            let heard = self.heard_at.is_some_and(|heard| heard >= flight.sent);
+            flight.silent = if heard { 0 } else { flight.silent + 1 };
+            if flight.silent >= self.options.tries || flight.tries >= self.options.tries * PATIENCE {
                 let waited = flight.waited;
                 let error = LinkError::Timeout { place: self.place.clone(), waited };
                 let _ = flight.job.answer.send(Err(error.into()));
@@ -307,7 +318,7 @@ impl Wire {
             flight.tries += 1;
             flight.due = self.deadlines.of(&flight.job, now);
             flight.waited += flight.due - now;
-            (flight.sent, flight.tries) = (now, flight.tries);
+            flight.sent = now;
             kept.push_back(flight);
         }
         self.flights = kept;
