@@ -112,7 +112,7 @@ impl Link {
         expected: usize,
         alone: bool,
     ) -> Result<Pending, BackendErrorKind> {
-        self.seq = (self.seq + 1) % KEEP_ALIVE;
+        self.seq = (self.seq + 1) % OTHERS;
         let job = |answer| job_of(&request, self.seq, expected, alone, answer);
         let (answer, receiver) = oneshot::channel();
         self.hand_over(job(answer)?).await?;
@@ -175,6 +175,8 @@ async fn keep_alive(jobs: mpsc::WeakSender<Job>, ms: u16) {
     }
 }
 
+/// Numbers from here on are those of who asks a board who it is, and of who makes it safe.
+const OTHERS: u16 = 0xEFF0;
 /// Numbers from here on are those of the watchdog's frames.
 const KEEP_ALIVE: u16 = 0xF000;
 
@@ -183,7 +185,7 @@ fn with_seed(place: &str) -> u16 {
     for byte in place.bytes() {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     }
-    (hash >> 8) as u16 % KEEP_ALIVE
+    (hash >> 8) as u16 % OTHERS
 }
 
 fn job_of(

@@ -110,7 +110,10 @@ impl Link {
                 return Ok(held);
             }
         }
-        Err(BackendErrorKind::refused("READ", "other codes in one block than in the next, whenever they are read"))
+        Err(BackendErrorKind::refused(
+            "READ",
+            "other codes in one block than in the next, whenever they are read",
+        ))
     }
 
     /// Actuators of one frame that this board can hold.
