@@ -131,7 +131,7 @@ async fn the_outputs_go_to_zero_when_the_host_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_is_seen_limits_are_written_again_and_the_next_frame_holds() {
+async fn a_reset_is_seen_and_no_frame_goes_on_before_a_park_has_written_the_limits_again() {
     for after in 1..30 {
         let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
         let mut wired = connected(&emulator, "incoherent-8x8", 2000).await;
@@ -149,8 +149,13 @@ async fn a_reset_is_seen_limits_are_written_again_and_the_next_frame_holds() {
                 }
                 Err(error) => {
                     seen = true;
+                    assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "request {after}: {error:?}");
                     let refused = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
                     assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown, "after {error}");
+                    let again = wired.apply(&next).await.unwrap_err();
+                    assert_eq!(again.kind, error.kind);
+                    assert!(emulator.device().applied().iter().all(|&code| code == 0));
+                    wired.park().await.unwrap();
                 }
             }
         }
