@@ -149,7 +149,10 @@ async fn a_reset_is_seen_and_no_frame_goes_on_before_a_park_has_written_the_limi
                 }
                 Err(error) => {
                     seen = true;
-                    assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "request {after}: {error:?}");
+                    assert!(
+                        matches!(error.kind, BackendErrorKind::Rebooted { .. }),
+                        "request {after}: {error:?}"
+                    );
                     let refused = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
                     assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown, "after {error}");
                     let again = wired.apply(&next).await.unwrap_err();
