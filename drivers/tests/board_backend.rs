@@ -5,45 +5,18 @@
 use std::{sync::Arc, time::Duration};
 
 use alora_drivers::{
-    ActuatorFrame, BackendErrorKind, InputBatch, PhotonicBackend,
-    board::{BoardBackend, BoardOptions, LinkOptions},
+    BackendErrorKind, PhotonicBackend,
+    board::BoardBackend,
     contract,
-    emulate::{BoardDevice, ByteFaultKind, Device, Emulator, Event, EventKind, FaultPlan, Line},
+    emulate::{BoardDevice, ByteFaultKind, Device, Event, EventKind, FaultPlan, Line},
     mock::{Script, Spec, incoherent},
-    station::Chip,
 };
-use ndarray::Array2;
 use tokio::time::{Instant, sleep};
 
-const SEED: u64 = 3;
+#[path = "common/board.rs"]
+mod common;
 
-fn options(preset: &str, watchdog_ms: u16) -> BoardOptions {
-    let chip = Chip { preset: Some(preset.to_owned()), described: None };
-    BoardOptions { nominal: chip.nominal().unwrap(), watchdog_ms, link: LinkOptions::default() }
-}
-
-fn board(preset: &str, line: Line, plan: FaultPlan) -> Emulator<BoardDevice> {
-    let device = BoardDevice::new(Spec::preset(preset).unwrap(), SEED, Script::default()).unwrap();
-    Emulator::new(device, line, plan)
-}
-
-async fn connected(emulator: &Emulator<BoardDevice>, preset: &str, watchdog_ms: u16) -> BoardBackend {
-    let connector = Arc::new(emulator.connector("memory"));
-    BoardBackend::connect(connector, options(preset, watchdog_ms)).await.unwrap()
-}
-
-fn codes(backend: &dyn PhotonicBackend, salt: usize) -> ActuatorFrame {
-    let code =
-        |(index, &limit): (usize, &u16)| ((index * 7919 + salt * 31) % (usize::from(limit) + 1)) as u16;
-    ActuatorFrame(backend.descriptor().limits.iter().enumerate().map(code).collect())
-}
-
-fn vectors(backend: &dyn PhotonicBackend, frames: usize) -> InputBatch {
-    let (lowest, highest) = backend.descriptor().input_range();
-    let levels = (highest - lowest + 1) as usize;
-    let code = |(frame, input): (usize, usize)| lowest + ((frame * 7919 + input * 104_729) % levels) as i32;
-    InputBatch(Array2::from_shape_fn((frames, backend.descriptor().input_width()), code))
-}
+use common::{SEED, board, codes, connected, options, vectors};
 
 #[tokio::test(start_paused = true)]
 async fn an_emulated_board_keeps_the_contract() {

@@ -38,7 +38,7 @@ pub fn device(bytes: &[u8]) {
     }
     assert!(chain.requests() <= bytes.len() as u64);
     // Long enough to end whatever was begun; then it is a chain as before.
-    hear(&mut chain, &vec![b'\n'; 7 + 2 * 3 * CHANNELS], now);
+    hear(&mut chain, &[b'\n'; 7 + 2 * 3 * CHANNELS], now);
     let answer = hear(&mut chain, b"v0?\n", now);
     let answer = answer.strip_suffix(b"\n").expect("a whole line");
     assert!(rewritten(answer).is_some_and(|line| line.ends_with(" V")), "{}", answer.escape_ascii());

@@ -18,7 +18,7 @@ use crate::{
 /// How a link to a board is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// Frames under way, 1 to 64.
+    /// Frames under way, 1 to 64, counted from the oldest one without an answer on.
     pub window: usize,
     /// Tries of a frame, with nothing heard after any of them, before the board counts as mute.
     pub tries: u32,

@@ -8,7 +8,9 @@ use crate::{ActuatorFrame, BackendErrorKind};
 
 impl BoardBackend {
     pub(super) async fn write(&mut self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
-        self.listen()?;
+        if self.armed.is_some() {
+            self.listen()?;
+        }
         if let Some(stopped) = &self.stopped {
             return Err(stopped.clone());
         }
