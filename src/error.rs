@@ -6,7 +6,7 @@ use alora_calibration::{
     CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
     characterise::CharacteriseError,
 };
-use alora_drivers::{BackendError, BackendErrorKind, link::LinkError, qontrol::ChainError};
+use alora_drivers::{BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError};
 
 use crate::{
     config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
@@ -204,6 +204,11 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
         BackendErrorKind::Link(error) => link_class(error),
         BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
         BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected => ExitCode::Link,
+        BackendErrorKind::Instrument(fault) => match fault.class {
+            FaultClass::Limit => ExitCode::Limit,
+            FaultClass::Link => ExitCode::Link,
+            FaultClass::Device => ExitCode::DeviceFault,
+        },
         BackendErrorKind::OutputsUnknown
         | BackendErrorKind::Refused { .. }
         | BackendErrorKind::NotHeld { .. }
