@@ -5,9 +5,11 @@
 mod backend;
 mod chunks;
 mod deadline;
+mod limited;
 mod link;
 mod session;
 mod wire;
 
 pub use backend::{BoardBackend, BoardOptions};
+pub use limited::{HeaterRules, LimitedBoard};
 pub use link::{Link, LinkOptions};

@@ -18,7 +18,7 @@ use crate::link::Port;
 
 pub use bench::{BenchEntry, DetectorBank, SourceBank};
 pub use chip::{Chip, DescribedChip, Nominal};
-pub use device::{BoardEntry, DeviceEntry, QontrolEntry};
+pub use device::{BoardChannel, BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
 pub use instruments::{FastEntry, LaserEntry, MeterEntry, SourceEntry, ThermostatEntry};
 pub use open::connect;

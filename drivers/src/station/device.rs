@@ -1,12 +1,15 @@
 //! Devices of a station.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{FastEntry, LaserEntry, MeterEntry, SourceEntry, StationError, ThermostatEntry};
 use crate::{
+    board::HeaterRules,
     link::Port,
     qontrol::{CHANNELS, Mode, ModuleKind},
-    safety::{LimitError, LimitsSpec, ParkSpec},
+    safety::{Condition, LimitError, LimitsSpec, ParkSpec},
 };
 
 /// A device on a wire, by the protocol that it speaks.
@@ -48,6 +51,31 @@ pub struct BoardEntry {
     /// Highest code of every actuator; absent: that of its converter.
     #[serde(default)]
     pub limit: Option<u16>,
+    /// Actuators with a highest code of their own.
+    #[serde(default)]
+    pub channel: Vec<BoardChannel>,
+    /// Largest change of a heater's power in one write, as a share of its power at the converter's highest code, above 0 to 1.
+    #[serde(default)]
+    pub step: Option<f64>,
+    /// Wait after each write of a ramp, in seconds, 0 to 60.
+    #[serde(default)]
+    pub settle_s: f64,
+    /// Highest sum of the powers of all heaters, in full powers of one, above 0.
+    #[serde(default)]
+    pub total_power: Option<f64>,
+    /// Conditions without which nothing is written and no reading is taken.
+    #[serde(default)]
+    pub interlock: Vec<Condition>,
+}
+
+/// An actuator with a highest code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardChannel {
+    /// Which, from 0.
+    pub index: usize,
+    /// Highest code.
+    pub limit: u16,
 }
 
 /// A chain of Qontrol modules.
@@ -157,10 +185,7 @@ impl DeviceEntry {
 
     pub(super) fn check(&self, key: &str) -> Result<(), StationError> {
         match self {
-            Self::Board(board) => {
-                within(&format!("{key}.watchdog_ms"), f64::from(board.watchdog_ms), 10.0, 60_000.0)?;
-                within(&format!("{key}.window"), board.window as f64, 1.0, 64.0)
-            }
+            Self::Board(board) => board.check(key),
             Self::Qontrol(chain) => chain.check(key),
             Self::KeysightN774x(meter) => meter.check(key),
             Self::Keithley2450(source) => source.check(key),
@@ -186,6 +211,35 @@ pub(super) fn kinds_of(key: &str, names: &[String]) -> Result<Vec<ModuleKind>, S
             .map_err(|_| StationError::value(key, format!("\"{name}\""), "\"Q8iv\", \"Q8b\", \"S8i\""))
     };
     names.iter().map(kind).collect()
+}
+
+impl BoardEntry {
+    fn check(&self, key: &str) -> Result<(), StationError> {
+        within(&format!("{key}.watchdog_ms"), f64::from(self.watchdog_ms), 10.0, 60_000.0)?;
+        within(&format!("{key}.window"), self.window as f64, 1.0, 64.0)?;
+        within(&format!("{key}.step"), self.step.unwrap_or(1.0), 1e-6, 1.0)?;
+        within(&format!("{key}.settle_s"), self.settle_s, 0.0, 60.0)?;
+        within(&format!("{key}.total_power"), self.total_power.unwrap_or(1.0), 1e-6, 1e6)?;
+        let told = |condition: &&Condition| matches!(condition.name(), "temperature" | "laser_power");
+        match self.interlock.iter().find(|condition| !told(condition)) {
+            Some(condition) => Err(StationError::value(
+                format!("{key}.interlock"),
+                condition.name().to_owned(),
+                "what a board tells: temperature and laser_power",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Rules for its heaters, where there are any.
+    pub(super) fn rules(&self) -> Option<HeaterRules> {
+        let any = self.step.is_some() || self.total_power.is_some() || !self.interlock.is_empty();
+        any.then(|| HeaterRules {
+            step: self.step,
+            settle: Duration::from_secs_f64(self.settle_s),
+            total: self.total_power,
+        })
+    }
 }
 
 impl QontrolEntry {

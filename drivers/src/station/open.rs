@@ -2,10 +2,11 @@
 
 use super::{BoardEntry, DeviceEntry, QontrolEntry, Station, StationError, compose};
 use crate::{
-    Amperes, BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId, Volts,
-    board::{BoardBackend, BoardOptions, LinkOptions},
+    Amperes, BackendError, BackendErrorKind, Code, Operation, PhotonicBackend, ProcessorId, Volts,
+    board::{BoardBackend, BoardOptions, LimitedBoard, LinkOptions},
     link::PortAccess,
     qontrol::{ChainOptions, ChannelLimits},
+    safety::Interlocks,
 };
 
 /// Connects to the processor of a checked station: its bench, unless `processor.device` names a board.
@@ -20,21 +21,43 @@ pub async fn connect(
         Some(bench) if station.processor.device.is_empty() => {
             Ok(Box::new(compose::bench(station, bench, access).await?))
         }
-        _ => Ok(Box::new(board(station, access).await?)),
+        _ => board(station, access).await,
     }
 }
 
-async fn board(station: &Station, access: &PortAccess) -> Result<BoardBackend, BackendError> {
+async fn board(station: &Station, access: &PortAccess) -> Result<Box<dyn PhotonicBackend>, BackendError> {
     let unfit = |error: StationError| failed(&station.name, error.into());
     let (name, board) = station.board().map_err(unfit)?;
     let mut nominal = station.nominal().map_err(unfit)?;
-    if let Some(limit) = board.limit {
-        nominal.descriptor.limits.iter_mut().for_each(|highest| *highest = limit.min(*highest));
-    }
+    board.limit(&mut nominal.descriptor.limits).map_err(unfit)?;
     let link = LinkOptions { window: board.window, ..LinkOptions::default() };
     let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
     let connector = access.claim(name, &board.port).map_err(|error| failed(name, error.into()))?;
-    BoardBackend::connect(connector, options).await
+    let connected = BoardBackend::connect(connector, options).await?;
+    Ok(match board.rules() {
+        Some(rules) => {
+            let interlocks = (!board.interlock.is_empty()).then(|| Interlocks::new(&board.interlock));
+            Box::new(LimitedBoard::new(connected, rules, interlocks))
+        }
+        None => Box::new(connected),
+    })
+}
+
+impl BoardEntry {
+    /// Lowers the highest codes to those of the station.
+    fn limit(&self, limits: &mut [Code]) -> Result<(), StationError> {
+        let all = self.limit.unwrap_or(Code::MAX);
+        limits.iter_mut().for_each(|highest| *highest = all.min(*highest));
+        let actuators = limits.len();
+        for channel in &self.channel {
+            let highest = limits.get_mut(channel.index).ok_or_else(|| {
+                let allowed = format!("0 to {} on this chip", actuators.saturating_sub(1));
+                StationError::value("channel.index", channel.index.to_string(), allowed)
+            })?;
+            *highest = channel.limit.min(*highest);
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn failed(processor: &str, kind: BackendErrorKind) -> BackendError {

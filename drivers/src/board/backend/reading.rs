@@ -5,13 +5,19 @@ use ndarray::{Array3, s};
 
 use super::BoardBackend;
 use crate::{
-    BackendErrorKind, Celsius, InputBatch, Readout,
+    BackendErrorKind, Celsius, InputBatch, Readout, Watts,
     board::chunks::{Chunk, chunks, input_bytes},
 };
 
 const FREEZING_K: f64 = 273.15;
 
 impl BoardBackend {
+    /// Temperature of the chip and power of the laser, as the board says.
+    pub(in crate::board) async fn sense(&mut self) -> Result<(Celsius, Watts), BackendErrorKind> {
+        let sense = self.link().await?.sense().await?;
+        Ok((celsius(sense.millikelvin), Watts(f64::from(sense.microwatt) * 1e-6)))
+    }
+
     /// Payload of a frame that takes a third of the watchdog's time on the line: while a frame comes, the board hears nothing.
     fn bytes_within_watchdog(&self) -> usize {
         match (self.connector.baud(), self.options.watchdog_ms) {
@@ -56,7 +62,7 @@ impl BoardBackend {
             counts: Array3::zeros(shape),
             saturated: Array3::from_elem(shape, false),
             taken_at,
-            temperature: Celsius(f64::from(sense.millikelvin) / 1000.0 - FREEZING_K),
+            temperature: celsius(sense.millikelvin),
         };
         for (chunk, answer) in pending {
             let payload = answer.answer().await?;
@@ -93,4 +99,8 @@ fn take(payload: &[u8], chunk: &Chunk, at_limit: &[i32], readout: &mut Readout) 
     }
     readout.counts.slice_mut(place).assign(&counts);
     Some(())
+}
+
+fn celsius(millikelvin: u32) -> Celsius {
+    Celsius(f64::from(millikelvin) / 1000.0 - FREEZING_K)
 }
