@@ -76,7 +76,7 @@ async fn a_total_power_above_its_limit_is_refused_and_the_outputs_stay() {
     let few = ActuatorFrame((0..16).map(|index| if index < 3 { 255 } else { 0 }).collect());
     let _ = backend.apply(&few).await.unwrap();
     let error = backend.apply(&ActuatorFrame(vec![255; 16])).await.unwrap_err();
-    let BackendErrorKind::Instrument(fault) = &error.kind else { panic!("{error}: {}", error.kind) };
+    let BackendErrorKind::Instrument(fault) = &error.kind else { unreachable!("{error}: {}", error.kind) };
     assert_eq!((fault.device.as_str(), fault.class), ("heaters", FaultClass::Limit));
     assert!(fault.reason.contains("nothing was sent"), "{}", fault.reason);
     assert_eq!(backend.read_back().await.unwrap(), few);
