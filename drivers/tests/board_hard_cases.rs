@@ -397,7 +397,7 @@ async fn a_board_that_another_program_has_written_to_is_parked_at_once_with_its_
     let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
     let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
     let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
-    let mut foreign = |seq, request: Request<'_>| {
+    let foreign = |seq, request: Request<'_>| {
         let mut frame = [0; 32];
         let length = request.encode(seq, &mut frame).unwrap();
         emulator.device().receive(&frame[..length], Duration::from_secs(3600), &mut Vec::new());
