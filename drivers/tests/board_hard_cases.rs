@@ -388,6 +388,24 @@ async fn counts_of_a_board_that_another_program_has_zeroed_are_none() {
     let error = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
     assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "{error:?}");
     assert!(error.kind.to_string().contains("another program"), "{}", error.kind);
+    wired.park().await.unwrap();
+    assert!(wired.apply(&codes(&wired, 2)).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_another_program_has_written_to_is_parked_at_once_with_its_own_limits() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
+    let foreign = |seq, request: Request<'_>| {
+        let mut frame = [0; 32];
+        let length = request.encode(seq, &mut frame).unwrap();
+        emulator.device().receive(&frame[..length], Duration::from_secs(3600), &mut Vec::new());
+    };
+    foreign(0xEFF0, limits(&[1, 0]));
+    foreign(0xEFF1, Request::Park);
+    wired.park().await.unwrap();
+    assert!(wired.apply(&codes(&wired, 2)).await.unwrap().verified);
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,7 +113,7 @@ async fn the_wrong_instrument_is_refused_and_both_are_named() {
     let error = KeysightPowerMeter::connect(connector).await.err().unwrap();
     assert_eq!(
         error.to_string(),
-        "bench: the instrument there is KEITHLEY INSTRUMENTS MODEL 2450 (serial number 04000001), expected a Keysight N7744/N7745 \
+        "bench: the instrument there is KEITHLEY INSTRUMENTS MODEL 2450 (serial number EMULATED01), expected a Keysight N7744/N7745 \
          multiport power meter; nothing was set. Correct the station file or connect the right instrument"
     );
     let (_emulator, connector) = played(ScpiDevice::new(EmulatedPowerMeter::new(8, 1)));

@@ -52,7 +52,11 @@ impl BoardBackend {
         }
         self.arm(For::Parking).await?;
         let epoch = self.same_link()?.park().await?;
-        self.next_epoch(epoch)?;
+        if self.next_epoch(epoch).is_err() {
+            // A reset or another program has come between, and the limits may be others: from the beginning.
+            self.armed = None;
+            self.arm(For::Parking).await?;
+        }
         tokio::time::sleep(self.descriptor.settle).await;
         let actuators = self.descriptor.limits.len();
         reads_zero(&self.same_link()?.read(actuators).await?)?;
