@@ -165,6 +165,11 @@ pub enum BackendErrorKind {
     /// The device is not the one that the station file describes.
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
+    /// The supervisor of this process is gone.
+    #[error(
+        "the supervisor, which zeroes the outputs when this program dies, is gone; nothing was sent. Park, and start again"
+    )]
+    Unwatched,
     /// A condition of the station file is not met.
     #[error("interlock: {condition}; nothing was sent. Outputs stay as they are until the condition is met")]
     Interlock {
