@@ -6,6 +6,7 @@ mod emulate;
 mod safe;
 mod show;
 mod soak;
+mod supervise;
 mod sweep;
 mod watch;
 
@@ -44,6 +45,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Emulate(arguments) => emulate::emulate(&arguments).await,
         Command::Soak(arguments) => soak::soak(&arguments, observer).await,
         Command::Safe(arguments) => safe::safe(&arguments).await,
+        Command::Supervise(arguments) => supervise::supervise(&arguments).await,
         Command::Devices(arguments) => devices::devices(&arguments),
         Command::Doctor(arguments) => devices::doctor(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,

@@ -12,6 +12,7 @@ use super::{Context, Purpose};
 use crate::{
     config::{Config, ConfigError, load_station},
     error::Error,
+    guarded,
 };
 
 const TOOL: &str = concat!("alora ", env!("CARGO_PKG_VERSION"));
@@ -37,7 +38,7 @@ pub async fn connect(config: &Config) -> Result<(Box<dyn PhotonicBackend>, DataS
         return Ok((spec.connect(config.processor.chip_seed, config.processor.script.clone()), data_sheet));
     };
     let data_sheet = station.nominal().map_err(|error| unfit(config, error))?.data_sheet;
-    Ok((alora_drivers::station::connect(&station, &PortAccess::of(TOOL)).await?, data_sheet))
+    Ok((guarded::connect(&station, &PortAccess::of(TOOL)).await?, data_sheet))
 }
 
 /// What the processor of `config` should be, without connecting to it.
