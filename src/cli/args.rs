@@ -191,6 +191,9 @@ pub(crate) struct Deploy {
     /// Adapters (safetensors), merged or kept digital as `deployment.adapters` says.
     #[arg(long)]
     pub(crate) adapters: Option<PathBuf>,
+    /// Print every write with its unit, limits checked, without opening a device.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `alora verify`.
@@ -207,6 +210,9 @@ pub(crate) struct Verify {
     /// The deployment to verify (deployment.toml).
     #[arg(long)]
     pub(crate) deployment: PathBuf,
+    /// Print every write with its unit, limits checked, without opening a device.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }

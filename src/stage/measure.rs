@@ -55,6 +55,18 @@ pub fn nominal(config: &Config) -> Result<Descriptor, Error> {
     }
 }
 
+/// As [`nominal`], with the limits of the station file.
+pub(super) fn limited_nominal(config: &Config) -> Result<Descriptor, Error> {
+    let mut descriptor = nominal(config)?;
+    if let Some(station) = station_of(config)?
+        && let Ok((_, board)) = station.board()
+        && let Some(highest) = board.limit
+    {
+        descriptor.limits.iter_mut().for_each(|limit| *limit = highest.min(*limit));
+    }
+    Ok(descriptor)
+}
+
 fn simulated(config: &Config) -> Result<Spec, Error> {
     let named = |reason| ConfigError::Key {
         path: "configuration".into(),
