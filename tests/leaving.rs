@@ -86,19 +86,28 @@ impl Host {
     fn start(folder: &Path, arguments: &[String]) -> Self {
         let said = folder.join("said");
         let stderr = File::create(&said).unwrap();
+        Self::start_saying_to(stderr, said, arguments)
+    }
+
+    fn start_saying_to(stderr: File, said: PathBuf, arguments: &[String]) -> Self {
         let process = alora().args(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
         Self { process, said }
     }
 
     /// `alora soak` on the chain at `port`, once it has set the first values.
     fn soaks(folder: &Path, port: &str, more: &[&str]) -> Self {
+        let said = folder.join("said");
+        Self::soaks_saying_to(File::create(&said).unwrap(), folder, port, more)
+    }
+
+    fn soaks_saying_to(stderr: File, folder: &Path, port: &str, more: &[&str]) -> Self {
         let log = folder.join("soak.csv");
         let mut arguments: Vec<String> =
             ["soak", "configs/soak-qontrol.toml", "--device", "weights"].map(str::to_owned).to_vec();
         arguments.extend(["--log".to_owned(), log.display().to_string()]);
         arguments.extend(["--set".to_owned(), format!("device.weights.port={port}")]);
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
-        let host = Self::start(folder, &arguments);
+        let host = Self::start_saying_to(stderr, folder.join("said"), &arguments);
         until("the first values", || (fs::metadata(&log).ok()?.len() > 100).then_some(()));
         host
     }
@@ -122,7 +131,7 @@ impl Host {
             "--set".to_owned(),
             format!("processor.ports.{board}={port}"),
             "--set".to_owned(),
-            "measurement.programmings=100000".to_owned(),
+            "measurement.programmings=10000".to_owned(),
         ];
         let host = Self::start(folder, &arguments);
         until("the calibration", || out.join("calibration.toml").exists().then_some(()));
@@ -264,6 +273,21 @@ fn a_soak_that_is_asked_to_stop_parks_the_chain_and_leaves_no_supervisor() {
         assert!(said.contains("the processor is parked") && !said.contains("supervisor:"), "{stop}: {said}");
         assert_zero_volts(&port, &said);
     }
+}
+
+#[test]
+fn a_terminal_that_takes_no_word_any_more_does_not_keep_a_soak_from_parking() {
+    let emulated = Emulated::start(&["configs/emulated-qontrol.toml"]);
+    let port = emulated.port("weights");
+    let folder = TempDir::new().unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut host = Host::soaks_saying_to(full, folder.path(), &port, &["--pairs", "1000000"]);
+    let supervisor = host.supervisor();
+    signal(host.process.id(), "HUP");
+    let ended = until("the end of the command", || host.process.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(130));
+    assert!(is_over(supervisor), "the command outlives its supervisor");
+    assert_zero_volts(&port, "");
 }
 
 #[test]

@@ -145,13 +145,15 @@ impl Line {
     }
 }
 
-/// Asks every supervisor of this process to make its devices safe, and drives nothing from then on; false when there is none. For a
-/// panic hook, and for who leaves at once: it waits for nothing.
+/// Asks every supervisor of this process to make its devices safe, and drives nothing from then on; false when there is none that does.
+/// For a panic hook, and for who leaves at once: it waits for nothing.
 pub fn make_all_safe() -> bool {
     // A panic may have come with either of them held.
     let Some(lines) = tried(&LINES) else { return false };
     let mut asked = false;
     for line in lines.iter() {
+        // Its pipe ended while outputs were driven: it is at it.
+        asked |= line.driving.load(Ordering::SeqCst);
         if let Some(mut pipe) = tried(&line.pipe).and_then(|mut pipe| pipe.take()) {
             asked |= pipe.write_all(b"safe\n").is_ok();
         }
