@@ -107,8 +107,8 @@ fn limited(calibration: &Calibration, nominal: &Descriptor) -> Result<Descriptor
 }
 
 fn within_limits(descriptor: &Descriptor, codes: &[Code]) -> Result<(), BackendError> {
-    let pairs = codes.iter().zip(&descriptor.limits).enumerate();
-    match pairs.into_iter().find(|(_, (code, limit))| code > limit) {
+    let mut pairs = codes.iter().zip(&descriptor.limits).enumerate();
+    match pairs.find(|(_, (code, limit))| code > limit) {
         None => Ok(()),
         Some((actuator, (&code, &limit))) => Err(BackendError {
             processor: descriptor.id.clone(),

@@ -30,13 +30,12 @@ pub(super) fn show(plan: &DryRun, json: bool) -> Result<(), Error> {
         codes.iter().enumerate().map(|(actuator, &code)| (plan.in_words)(actuator, code)).collect()
     };
     if json {
-        let write = |write: &'_ crate::stage::PlannedWrite| in_words(&write.codes);
         let writes = plan.writes.iter().map(|one| Write {
             layer: &one.layer,
             tile: one.tile,
             unreachable: one.unreachable,
             codes: &one.codes,
-            in_words: write(one),
+            in_words: in_words(&one.codes),
         });
         let found = Found {
             tool: TOOL,
