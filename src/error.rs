@@ -7,7 +7,7 @@ use alora_calibration::{
     characterise::CharacteriseError,
 };
 use alora_drivers::{
-    BackendError, BackendErrorKind, link::LinkError, qontrol::ChainError, safety::GuardError,
+    BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError, safety::GuardError,
 };
 
 use crate::{
@@ -209,6 +209,11 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
         BackendErrorKind::Link(error) => link_class(error),
         BackendErrorKind::OverLimit { .. } | BackendErrorKind::Interlock { .. } => ExitCode::Limit,
         BackendErrorKind::Timeout(_) | BackendErrorKind::Disconnected => ExitCode::Link,
+        BackendErrorKind::Instrument(fault) => match fault.class {
+            FaultClass::Limit => ExitCode::Limit,
+            FaultClass::Link => ExitCode::Link,
+            FaultClass::Device => ExitCode::DeviceFault,
+        },
         BackendErrorKind::OutputsUnknown
         | BackendErrorKind::Refused { .. }
         | BackendErrorKind::NotHeld { .. }

@@ -1,12 +1,12 @@
 //! The supervisor of what a command drives: a process of its own that zeroes the devices however this one ends.
 
-use std::{process::Command, sync::OnceLock, time::Duration};
+use std::{collections::BTreeSet, process::Command, sync::OnceLock, time::Duration};
 
 use alora_drivers::{
     PhotonicBackend,
     link::PortAccess,
     safety::{Guard, Guarded, WatchedDevice},
-    station::{self, Station},
+    station::{self, BenchEntry, Station},
 };
 
 use crate::error::Error;
@@ -47,9 +47,21 @@ pub async fn connect(station: &Station, access: &PortAccess) -> Result<Box<dyn P
     })
 }
 
-/// The board that carries the processor; without one, every device of the station.
+/// The bench that makes the processor of a station; `None`: a board does.
+pub(crate) fn bench_of(station: &Station) -> Option<&BenchEntry> {
+    station.bench.as_ref().filter(|_| station.processor.device.is_empty())
+}
+
+/// The devices that [`station::connect`] opens.
 fn devices_of_processor(station: &Station) -> Vec<WatchedDevice> {
-    let board = station.board().ok().map(|(name, _)| name);
-    let opened = station.device.iter().filter(|(name, _)| board.is_none_or(|board| board == name.as_str()));
+    let names: BTreeSet<&str> = match bench_of(station) {
+        Some(bench) => {
+            let sources = [&bench.weights.device, &bench.inputs.device];
+            let others = bench.laser.iter().chain(&bench.thermostat);
+            sources.into_iter().chain(&bench.outputs.devices).chain(others).map(String::as_str).collect()
+        }
+        None => station.board().map(|(name, _)| name).into_iter().collect(),
+    };
+    let opened = station.device.iter().filter(|(name, _)| names.contains(name.as_str()));
     opened.map(|(name, entry)| WatchedDevice::of(name, entry)).collect()
 }

@@ -39,13 +39,16 @@ fn every_shipped_configuration_is_accepted() {
 }
 
 #[test]
-fn the_documented_station_is_accepted() {
+fn the_documented_stations_are_accepted() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stations.md")).unwrap();
-    let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("station.toml");
-    fs::write(&path, block).unwrap();
-    load_station(&path, &[]).unwrap();
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("station.toml");
+        fs::write(&path, block.split("```").next().unwrap()).unwrap();
+        load_station(&path, &[]).unwrap();
+    }
 }
 
 /// The blocks of TOML of the page that follow the heading `heading`, up to the next.

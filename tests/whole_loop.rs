@@ -115,6 +115,17 @@ fn a_dry_run_tells_what_is_written(folder: &Path, config: &str, deploy: &[&str],
         &text[..2000]
     );
 
+    // A bench knows volts: 5 V are the highest code of its heaters.
+    let bench = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/emulated-bench.toml");
+    let small = ["--set", "processor.preset=incoherent-mzi-4x4"];
+    json(folder, &[&["calibrate", config, "--out", "small", "--json"][..], &small].concat());
+    let bench = format!("processor.station={bench}");
+    let at_bench = ["deploy", config, "--dry-run", "--json", "--set", &bench];
+    let weights = ["--calibration", "small/calibration.toml", "--weights", "tuned/merged.safetensors"];
+    let planned = json(folder, &[&at_bench[..], &weights].concat());
+    let volts = 5.0 * number(&planned, "/writes/0/codes/3") / number(&planned, "/limits/3");
+    assert_eq!(planned["writes"][0]["in_words"][3], format!("{volts:.4} V at channel 3 of heaters").as_str());
+
     station(10);
     let output = alora(folder, &[&["deploy"][..], &plan, deploy].concat()).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();

@@ -106,6 +106,56 @@ fn a_measurement_over_the_wire_is_that_of_the_chip_in_process_bit_for_bit() {
     }
 }
 
+/// σ of a chip after the ordinary calibration, with half of its 95 % interval.
+fn sigma(folder: &Path, more: &[String]) -> (f64, f64) {
+    let mut calibrate = alora();
+    calibrate.args(["calibrate", "configs/demo.toml", "--set", "processor.chip_seed=7", "--out"]).arg(folder);
+    let output = calibrate.args(more).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut fit = alora();
+    fit.arg("fit").arg(folder.join("record.toml")).arg("--json").arg("--out").arg(folder.join("fit"));
+    let report: Value = serde_json::from_slice(&fit.output().unwrap().stdout).unwrap();
+    assert_eq!(report["simulated"], true, "emulated instruments are no measurement");
+    let sigma = &report["sigma"];
+    let ends = [0, 1].map(|end| sigma["ci95"][end].as_f64().unwrap());
+    (sigma["rms"].as_f64().unwrap(), (ends[1] - ends[0]) / 2.0)
+}
+
+#[test]
+fn a_bench_of_instruments_has_the_sigma_of_its_chip_in_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = ["--set".to_owned(), "processor.preset=incoherent-mzi-4x4".to_owned()];
+    let (expected, half) = sigma(&folder.path().join("in-process"), &preset);
+    let station = "configs/emulated-bench.toml";
+    let emulated = Emulated::start(&[station]);
+    let mut ports = vec!["--set".to_owned(), format!("processor.station={station}")];
+    for name in ["heaters", "modulators", "meter", "laser", "tec"] {
+        ports.extend(["--set".to_owned(), format!("processor.ports.{name}={}", emulated.port(name))]);
+    }
+    let (found, other_half) = sigma(&folder.path().join("bench"), &ports);
+    // The same chip with its noise in another order: three standard errors of the difference.
+    let bound = 1.5 * half.hypot(other_half);
+    assert!((found - expected).abs() < bound, "{found} over the wires, {expected} in process, ± {bound}");
+}
+
+#[test]
+fn instruments_of_a_station_answer_the_doctor() {
+    let station = "configs/emulated-instruments.toml";
+    let emulated = Emulated::start(&[station]);
+    let mut doctor = alora();
+    doctor.args(["doctor", station, "--json"]);
+    let names = ["power-meter", "source-meter", "laser", "legacy-laser", "red-pitaya", "tec"];
+    for name in names {
+        doctor.arg("--set").arg(format!("device.{name}.port={}", emulated.port(name)));
+    }
+    let findings: Value = serde_json::from_slice(&doctor.output().unwrap().stdout).unwrap();
+    for name in names {
+        let of = |finding: &&Value| finding["about"] == name;
+        let finding = findings.as_array().unwrap().iter().find(of).unwrap();
+        assert_eq!(finding["good"], true, "{finding}");
+    }
+}
+
 #[test]
 fn a_soak_confirms_every_value_on_a_sound_wire_in_text_and_binary() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,9 +10,11 @@ mod faults;
 mod injector;
 mod line;
 mod played;
+mod powered;
 pub mod qontrol;
 pub mod scpi;
 mod server;
+mod world;
 
 pub use board::{BoardDevice, BoardError};
 pub use device::Device;
@@ -21,3 +23,4 @@ pub use faults::{ByteFault, ByteFaultKind, Direction, Event, EventKind, FaultPla
 pub use line::Line;
 pub use played::{Announcement, Played, Served, play};
 pub use server::Pty;
+pub use world::World;

@@ -170,6 +170,9 @@ pub enum BackendErrorKind {
         "the supervisor, which zeroes the outputs when this program dies, is gone; nothing was sent. Park, and start again"
     )]
     Unwatched,
+    /// An instrument of a bench.
+    #[error(transparent)]
+    Instrument(Box<InstrumentFault>),
     /// A condition of the station file is not met.
     #[error("interlock: {condition}; nothing was sent. Outputs stay as they are until the condition is met")]
     Interlock {
@@ -182,6 +185,29 @@ impl From<LinkError> for BackendErrorKind {
     fn from(error: LinkError) -> Self {
         Self::Link(Box::new(error))
     }
+}
+
+/// What class of trouble an instrument of a bench is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultClass {
+    /// A limit of the station file: nothing was sent.
+    Limit,
+    /// The wire brings nothing to be trusted.
+    Link,
+    /// The instrument itself.
+    Device,
+}
+
+/// An instrument of a bench that did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{device}: {reason}")]
+pub struct InstrumentFault {
+    /// Its name in the station file.
+    pub device: String,
+    /// What happened, in a sentence.
+    pub reason: String,
+    /// What class of trouble that is.
+    pub class: FaultClass,
 }
 
 /// A device that is not the one of the station file.
@@ -203,6 +229,24 @@ impl BackendErrorKind {
     pub(crate) fn mismatch(what: impl Into<String>, found: impl ToString, expected: impl ToString) -> Self {
         let (found, expected) = (found.to_string(), expected.to_string());
         Self::Mismatch(Box::new(Mismatch { what: what.into(), found, expected }))
+    }
+
+    /// An instrument of a bench.
+    pub(crate) fn instrument(device: &str, reason: impl ToString, class: FaultClass) -> Self {
+        Self::Instrument(Box::new(InstrumentFault {
+            device: device.to_owned(),
+            reason: reason.to_string(),
+            class,
+        }))
+    }
+
+    /// True for what was refused before anything was sent.
+    pub(crate) fn sent_nothing(&self) -> bool {
+        match self {
+            Self::Interlock { .. } => true,
+            Self::Instrument(fault) => fault.class == FaultClass::Limit,
+            _ => false,
+        }
     }
 
     /// A request that the device refuses.

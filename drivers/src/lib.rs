@@ -31,6 +31,6 @@ pub use datasheet::DataSheet;
 pub use descriptor::{
     ActuatorLayout, ConverterBits, Descriptor, Detection, InputAlphabet, ProcessorId, ProcessorKind, Rails,
 };
-pub use error::{BackendError, BackendErrorKind, Mismatch, Operation};
+pub use error::{BackendError, BackendErrorKind, FaultClass, InstrumentFault, Mismatch, Operation};
 pub use frame::{ActuatorFrame, Applied, Code, InputBatch, InputCode, Readout, Timestamp};
 pub use units::{Amperes, Celsius, Nanometres, Radians, Volts, Watts};

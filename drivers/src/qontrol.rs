@@ -31,6 +31,13 @@ use crate::{
     units::Volts,
 };
 
+/// What the host reads in a line of an answer, written again; `None` where it reads garbage.
+#[cfg(feature = "fuzzing")]
+#[must_use]
+pub fn rewritten(line: &[u8]) -> Option<String> {
+    grammar::Line::parse(line).rewritten()
+}
+
 /// What is known of a channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChannelState {

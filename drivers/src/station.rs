@@ -2,9 +2,12 @@
 //!
 //! Plain data; [`Station::check`] establishes that it fits together, before anything is opened.
 
+mod bench;
 mod chip;
+mod compose;
 mod device;
 mod emulated;
+mod instruments;
 mod open;
 
 use std::collections::BTreeMap;
@@ -13,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::Port;
 
+pub use bench::{BenchEntry, DetectorBank, SourceBank};
 pub use chip::{Chip, DescribedChip, Nominal};
 pub use device::{BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
+pub use instruments::{FastEntry, LaserEntry, MeterEntry, SourceEntry, ThermostatEntry};
 pub use open::connect;
 
 /// A laboratory bench. Unknown keys are refused.
@@ -30,6 +35,9 @@ pub struct Station {
     pub processor: ProcessorEntry,
     /// Devices by name.
     pub device: BTreeMap<String, DeviceEntry>,
+    /// A processor made of instruments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bench: Option<BenchEntry>,
     /// How `alora emulate` plays the devices.
     pub emulate: Emulated,
 }
@@ -38,7 +46,7 @@ pub struct Station {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessorEntry {
-    /// The board that carries it, by name; empty: the only one that there is.
+    /// The board that carries it, by name; empty: the bench, or the only board that there is.
     pub device: String,
 }
 
@@ -89,6 +97,9 @@ impl Station {
         }
         if !self.processor.device.is_empty() {
             self.board()?;
+        }
+        if let Some(bench) = &self.bench {
+            bench.check(self)?;
         }
         self.emulate.check(self)
     }

@@ -5,45 +5,18 @@
 use std::{sync::Arc, time::Duration};
 
 use alora_drivers::{
-    ActuatorFrame, BackendErrorKind, InputBatch, PhotonicBackend,
-    board::{BoardBackend, BoardOptions, LinkOptions},
+    BackendErrorKind, PhotonicBackend,
+    board::BoardBackend,
     contract,
-    emulate::{BoardDevice, ByteFaultKind, Device, Emulator, Event, EventKind, FaultPlan, Line},
+    emulate::{BoardDevice, ByteFaultKind, Device, Event, EventKind, FaultPlan, Line},
     mock::{Script, Spec, incoherent},
-    station::Chip,
 };
-use ndarray::Array2;
 use tokio::time::{Instant, sleep};
 
-const SEED: u64 = 3;
+#[path = "common/board.rs"]
+mod common;
 
-fn options(preset: &str, watchdog_ms: u16) -> BoardOptions {
-    let chip = Chip { preset: Some(preset.to_owned()), described: None };
-    BoardOptions { nominal: chip.nominal().unwrap(), watchdog_ms, link: LinkOptions::default() }
-}
-
-fn board(preset: &str, line: Line, plan: FaultPlan) -> Emulator<BoardDevice> {
-    let device = BoardDevice::new(Spec::preset(preset).unwrap(), SEED, Script::default()).unwrap();
-    Emulator::new(device, line, plan)
-}
-
-async fn connected(emulator: &Emulator<BoardDevice>, preset: &str, watchdog_ms: u16) -> BoardBackend {
-    let connector = Arc::new(emulator.connector("memory"));
-    BoardBackend::connect(connector, options(preset, watchdog_ms)).await.unwrap()
-}
-
-fn codes(backend: &dyn PhotonicBackend, salt: usize) -> ActuatorFrame {
-    let code =
-        |(index, &limit): (usize, &u16)| ((index * 7919 + salt * 31) % (usize::from(limit) + 1)) as u16;
-    ActuatorFrame(backend.descriptor().limits.iter().enumerate().map(code).collect())
-}
-
-fn vectors(backend: &dyn PhotonicBackend, frames: usize) -> InputBatch {
-    let (lowest, highest) = backend.descriptor().input_range();
-    let levels = (highest - lowest + 1) as usize;
-    let code = |(frame, input): (usize, usize)| lowest + ((frame * 7919 + input * 104_729) % levels) as i32;
-    InputBatch(Array2::from_shape_fn((frames, backend.descriptor().input_width()), code))
-}
+use common::{SEED, board, codes, connected, options, vectors};
 
 #[tokio::test(start_paused = true)]
 async fn an_emulated_board_keeps_the_contract() {
@@ -131,7 +104,7 @@ async fn the_outputs_go_to_zero_when_the_host_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_is_seen_limits_are_written_again_and_the_next_frame_holds() {
+async fn a_reset_is_seen_and_no_frame_goes_on_before_a_park_has_written_the_limits_again() {
     for after in 1..30 {
         let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
         let mut wired = connected(&emulator, "incoherent-8x8", 2000).await;
@@ -149,8 +122,16 @@ async fn a_reset_is_seen_limits_are_written_again_and_the_next_frame_holds() {
                 }
                 Err(error) => {
                     seen = true;
+                    assert!(
+                        matches!(error.kind, BackendErrorKind::Rebooted { .. }),
+                        "request {after}: {error:?}"
+                    );
                     let refused = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
                     assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown, "after {error}");
+                    let again = wired.apply(&next).await.unwrap_err();
+                    assert_eq!(again.kind, error.kind);
+                    assert!(emulator.device().applied().iter().all(|&code| code == 0));
+                    wired.park().await.unwrap();
                 }
             }
         }

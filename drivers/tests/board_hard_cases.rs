@@ -6,28 +6,19 @@ use std::{sync::Arc, time::Duration};
 
 use alora_board_protocol::{Codes, Firmware, Hardware, Identity, Memory, Request, Sense, crc32, max_encoded};
 use alora_drivers::{
-    ActuatorFrame, BackendErrorKind, InputBatch, PhotonicBackend,
-    board::{BoardBackend, BoardOptions, LinkOptions},
+    BackendErrorKind, PhotonicBackend,
+    board::BoardBackend,
     emulate::{BoardDevice, Device, Emulator, EventKind, FaultPlan, Line},
     link::{Connector, InMemory, LinkError, Transport},
     mock::{Script, Spec},
-    station::Chip,
 };
 use async_trait::async_trait;
-use ndarray::Array2;
 use tokio::time::{Instant, sleep, timeout};
 
-const SEED: u64 = 3;
+#[path = "common/board.rs"]
+mod common;
 
-fn options(preset: &str, watchdog_ms: u16) -> BoardOptions {
-    let chip = Chip { preset: Some(preset.to_owned()), described: None };
-    BoardOptions { nominal: chip.nominal().unwrap(), watchdog_ms, link: LinkOptions::default() }
-}
-
-fn board(preset: &str, line: Line) -> Emulator<BoardDevice> {
-    let device = BoardDevice::new(Spec::preset(preset).unwrap(), SEED, Script::default()).unwrap();
-    Emulator::new(device, line, FaultPlan::default())
-}
+use common::{SEED, board, codes, connected, options, vectors};
 
 /// A wire in memory whose driver knows the baud rate, as that of a serial port does.
 struct Serial(InMemory, u32);
@@ -47,24 +38,10 @@ impl Connector for Serial {
     }
 }
 
-fn codes(backend: &dyn PhotonicBackend, salt: usize) -> ActuatorFrame {
-    let code =
-        |(index, &limit): (usize, &u16)| ((index * 7919 + salt * 31) % (usize::from(limit) + 1)) as u16;
-    ActuatorFrame(backend.descriptor().limits.iter().enumerate().map(code).collect())
-}
-
-fn vectors(backend: &dyn PhotonicBackend, frames: usize) -> InputBatch {
-    let (lowest, highest) = backend.descriptor().input_range();
-    let levels = (highest - lowest + 1) as usize;
-    let code = |(frame, input): (usize, usize)| lowest + ((frame * 7919 + input * 104_729) % levels) as i32;
-    InputBatch(Array2::from_shape_fn((frames, backend.descriptor().input_width()), code))
-}
-
 async fn same_counts(preset: &str, frames: usize, repeats: usize) -> bool {
     let mut chip = Spec::preset(preset).unwrap().connect(SEED, Script::default());
-    let emulator = board(preset, Line::default());
-    let connector = Arc::new(emulator.connector("memory"));
-    let mut wired = BoardBackend::connect(connector, options(preset, 2000)).await.unwrap();
+    let emulator = board(preset, Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, preset, 2000).await;
     let frame = codes(&*chip, 1);
     let _ = (chip.apply(&frame).await.unwrap(), wired.apply(&frame).await.unwrap());
     let inputs = vectors(&*chip, frames);
@@ -94,7 +71,7 @@ async fn counts_of_a_wide_mesh_are_those_of_the_chip_in_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_execution_on_a_slow_line_does_not_trip_the_watchdog() {
-    let emulator = board("incoherent-64x64", Line { baud: 115_200, latency_ms: 0 });
+    let emulator = board("incoherent-64x64", Line { baud: 115_200, latency_ms: 0 }, FaultPlan::default());
     let connector = Arc::new(Serial(emulator.connector("serial"), 115_200));
     let mut wired = BoardBackend::connect(connector, options("incoherent-64x64", 1000)).await.unwrap();
     let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
@@ -105,7 +82,7 @@ async fn a_long_execution_on_a_slow_line_does_not_trip_the_watchdog() {
 
 #[tokio::test(start_paused = true)]
 async fn parking_does_not_wait_for_an_execution_that_was_dropped() {
-    let emulator = board("incoherent-64x64", Line { baud: 115_200, latency_ms: 0 });
+    let emulator = board("incoherent-64x64", Line { baud: 115_200, latency_ms: 0 }, FaultPlan::default());
     let connector = Arc::new(Serial(emulator.connector("serial"), 115_200));
     let mut wired = BoardBackend::connect(connector, options("incoherent-64x64", 10_000)).await.unwrap();
     let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
@@ -125,9 +102,8 @@ async fn parking_does_not_wait_for_an_execution_that_was_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trip_or_reset_ends_a_wait_at_once() {
-    let emulator = board("incoherent-8x8", Line::default());
-    let connector = Arc::new(emulator.connector("memory"));
-    let mut wired = BoardBackend::connect(connector, options("incoherent-8x8", 300)).await.unwrap();
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 300).await;
     let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
     let next = emulator.device().requests() + 5;
     emulator.plan(FaultPlan::event(EventKind::Reset, next, 0));
@@ -140,9 +116,8 @@ async fn a_trip_or_reset_ends_a_wait_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_reset_in_the_middle_of_a_write_is_called_a_reset() {
     for after in 1..6 {
-        let emulator = board("incoherent-8x8", Line::default());
-        let connector = Arc::new(emulator.connector("memory"));
-        let mut wired = BoardBackend::connect(connector, options("incoherent-8x8", 0)).await.unwrap();
+        let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+        let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
         let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
         let at = emulator.device().requests() + after;
         emulator.plan(FaultPlan::event(EventKind::Reset, at, 0));
@@ -157,11 +132,14 @@ async fn a_reset_in_the_middle_of_a_write_is_called_a_reset() {
 struct Registers {
     applied: Vec<u16>,
     most: u16,
+    executions: usize,
+    /// Executions of no vectors.
+    empty: usize,
 }
 
 impl Hardware for Registers {
     fn identity(&self) -> Identity<'_> {
-        Identity { firmware: (1, 0), kind: 1, inputs: 8, outputs: 8, bits: [8; 3], serial: b"mock-small" }
+        Identity { firmware: (1, 0), kind: 1, inputs: 8, outputs: 8, bits: [8; 3], serial: b"small" }
     }
 
     fn write(&mut self, codes: &[u16]) {
@@ -174,6 +152,8 @@ impl Hardware for Registers {
     }
 
     fn execute(&mut self, repeats: u8, frames: u8, _: Codes<'_>, put: &mut dyn FnMut(i16)) -> Option<bool> {
+        self.executions += 1;
+        self.empty += usize::from(frames == 0);
         (0..usize::from(repeats) * usize::from(frames) * 8).for_each(|_| put(7));
         Some(false)
     }
@@ -194,10 +174,11 @@ fn small(actuators: usize, payload: usize) -> Small {
         staged: vec![0; actuators],
         limits: vec![0; actuators],
         incoming: vec![0; max_encoded(payload)],
-        outgoing: vec![0; max_encoded(payload)],
+        outgoing: vec![0; 8 * max_encoded(payload)],
         payload: vec![0; payload],
     };
-    Firmware::new(Registers { applied: vec![0; actuators], most: 0 }, memory, 1)
+    let registers = Registers { applied: vec![0; actuators], most: 0, executions: 0, empty: 0 };
+    Firmware::new(registers, memory, 1)
 }
 
 struct SmallBoard(Small);
@@ -220,14 +201,43 @@ impl Device for SmallBoard {
 async fn a_board_with_little_memory_is_written_in_smaller_pieces() {
     for payload in [1024, 512, 256, 64] {
         let emulator = Emulator::new(SmallBoard(small(128, payload)), Line::default(), FaultPlan::default());
-        let connector = Arc::new(emulator.connector("memory"));
-        let wired = BoardBackend::connect(connector, options("incoherent-8x8", 0)).await;
-        let mut wired = wired.unwrap();
+        let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
         let frame = codes(&wired, 1);
         let _ = wired.apply(&frame).await.unwrap();
         let read = wired.execute(&vectors(&wired, 20), 3).await.unwrap();
         assert!(read.counts.iter().all(|&count| count == 7), "{payload} bytes: counts that nobody measured");
     }
+}
+
+/// Executions of a small board while 20 vectors go through it 3 times, and the times that something was sent again.
+async fn executions(plan: FaultPlan) -> (usize, u64) {
+    let emulator = Emulator::new(SmallBoard(small(128, 64)), Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    emulator.plan(plan);
+    wired.execute(&vectors(&wired, 20), 3).await.unwrap();
+    (emulator.device().0.hardware().executions, wired.statistics().retries)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_execution_whose_answer_is_lost_is_not_carried_out_twice() {
+    let (once, _) = executions(FaultPlan::default()).await;
+    for every in 1..9 {
+        let lost = FaultPlan::event(EventKind::DropAnswerByte { byte: 3 }, every, 9);
+        let (carried_out, retries) = executions(lost).await;
+        assert!(retries > 0);
+        assert_eq!(carried_out, once, "after {retries} answers that were lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_is_not_simulated_is_not_told_where_a_pass_ends() {
+    let emulator = Emulator::new(SmallBoard(small(128, 4096)), Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    assert!(!wired.descriptor().simulated);
+    for frames in [128, 384] {
+        wired.execute(&vectors(&wired, frames), 5).await.unwrap();
+    }
+    assert_eq!(emulator.device().0.hardware().empty, 0);
 }
 
 fn limits(bytes: &[u8]) -> Request<'_> {
@@ -301,9 +311,8 @@ async fn a_board_of_another_version_is_refused_with_both_versions_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trip_is_not_cleared_by_the_next_frame_but_by_parking() {
-    let emulator = board("incoherent-8x8", Line::default());
-    let connector = Arc::new(emulator.connector("memory"));
-    let mut wired = BoardBackend::connect(connector, options("incoherent-8x8", 300)).await.unwrap();
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 300).await;
     let frame = codes(&wired, 1);
     let _ = wired.apply(&frame).await.unwrap();
     emulator.plan(FaultPlan::event(EventKind::Mute { for_ms: 1 }, u64::MAX, 0));
@@ -316,4 +325,83 @@ async fn a_trip_is_not_cleared_by_the_next_frame_but_by_parking() {
     assert!(again.is_err(), "the frame after the error has armed a tripped board again");
     wired.park().await.unwrap();
     assert!(wired.apply(&frame).await.unwrap().verified);
+}
+
+/// Pulls the plug in the middle of a write, and puts it back; what happens meanwhile, the caller says.
+async fn interrupted(
+    wired: &mut BoardBackend,
+    emulator: &Emulator<BoardDevice>,
+    meanwhile: impl AsyncFnOnce(),
+) {
+    let next = emulator.device().requests() + 2;
+    emulator.plan(FaultPlan::event(EventKind::Unplug { for_ms: 100 }, next, 0));
+    let error = wired.apply(&codes(wired, 2)).await.unwrap_err();
+    assert!(matches!(error.kind, BackendErrorKind::Link(_)), "{error:?}");
+    meanwhile().await;
+    sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_was_reset_while_the_plug_was_out_takes_no_frame_before_a_park() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    let reset = async || emulator.device().reset(Duration::from_secs(3600), &mut Vec::new());
+    interrupted(&mut wired, &emulator, reset).await;
+    for _ in 0..2 {
+        let error = wired.apply(&codes(&wired, 3)).await.unwrap_err();
+        assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "{error:?}");
+    }
+    wired.park().await.unwrap();
+    assert!(wired.apply(&codes(&wired, 3)).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_tripped_while_the_plug_was_out_takes_no_frame_before_a_park() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 300).await;
+    interrupted(&mut wired, &emulator, async || sleep(Duration::from_secs(1)).await).await;
+    assert!(emulator.device().is_tripped());
+    for _ in 0..2 {
+        let error = wired.apply(&codes(&wired, 3)).await.unwrap_err();
+        assert!(matches!(error.kind, BackendErrorKind::Tripped { .. }), "{error:?}");
+    }
+    wired.park().await.unwrap();
+    assert!(wired.apply(&codes(&wired, 3)).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_that_only_lost_its_wire_takes_the_next_frame() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    interrupted(&mut wired, &emulator, async || {}).await;
+    assert!(wired.apply(&codes(&wired, 3)).await.unwrap().verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_of_a_board_that_another_program_has_zeroed_are_none() {
+    let emulator = board("incoherent-8x8", Line::default(), FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-8x8", 0).await;
+    let _ = wired.apply(&codes(&wired, 1)).await.unwrap();
+    let mut frame = [0; 32];
+    let length = Request::Park.encode(0xEFF1, &mut frame).unwrap();
+    emulator.device().receive(&frame[..length], Duration::from_secs(3600), &mut Vec::new());
+    let error = wired.execute(&vectors(&wired, 1), 1).await.unwrap_err();
+    assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "{error:?}");
+    assert!(error.kind.to_string().contains("another program"), "{}", error.kind);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_image_is_read_back_as_it_was_at_one_moment() {
+    let emulator = board("incoherent-64x64", Line { baud: 921_600, latency_ms: 0 }, FaultPlan::default());
+    let mut wired = connected(&emulator, "incoherent-64x64", 0).await;
+    let frame = codes(&wired, 1);
+    let _ = wired.apply(&frame).await.unwrap();
+    let parked = async {
+        sleep(Duration::from_millis(100)).await;
+        let mut request = [0; 32];
+        let length = Request::Park.encode(0xEFF1, &mut request).unwrap();
+        emulator.device().receive(&request[..length], Duration::from_secs(3600), &mut Vec::new());
+    };
+    let (held, ()) = tokio::join!(wired.read_back(), parked);
+    assert!(held.unwrap().0.iter().all(|&code| code == 0), "some codes from before, some from after");
 }

@@ -8,7 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use alora_drivers::{
-    ActuatorFrame, BackendErrorKind, InputBatch, Operation, PhotonicBackend,
+    ActuatorFrame, BackendError, BackendErrorKind, InputBatch, Operation, PhotonicBackend,
     board::{BoardBackend, BoardOptions, LinkOptions},
     emulate::{
         BoardDevice, ByteFault, ByteFaultKind, Direction, Emulator, Event, EventKind, FaultPlan, Line,
@@ -102,6 +102,8 @@ struct Sequence {
     driver: BoardBackend,
     /// What the driver last promised; `None` when it promises nothing.
     promised: Option<Vec<u16>>,
+    /// The driver has said that the board was reset or has stopped itself: it takes no frame before it is parked.
+    stopped: bool,
     outcomes: Outcomes,
 }
 
@@ -135,11 +137,13 @@ impl Sequence {
         match timeout(patience, self.driver.apply(&frame)).await {
             Ok(Ok(applied)) => {
                 assert!(applied.verified && applied.codes == frame);
+                assert!(!self.stopped, "a frame on a board that was not parked");
                 assert_eq!(self.truth(), frame.0, "an apply that was confirmed");
                 self.promised = Some(frame.0);
                 self.outcomes.held += 1;
             }
-            ended => self.failed(ended.is_err()).await,
+            Ok(Err(error)) => self.failed(&error).await,
+            Err(_) => self.given_up().await,
         }
     }
 
@@ -150,9 +154,11 @@ impl Sequence {
             Ok(Ok(())) => {
                 assert!(self.truth().iter().all(|&code| code == 0), "a parking that was confirmed");
                 self.promised = Some(vec![0; self.truth().len()]);
+                self.stopped = false;
                 self.outcomes.held += 1;
             }
-            ended => self.failed(ended.is_err()).await,
+            Ok(Err(error)) => self.failed(&error).await,
+            Err(_) => self.given_up().await,
         }
     }
 
@@ -163,15 +169,15 @@ impl Sequence {
                 assert_eq!(self.truth(), held.0, "a read-back");
                 self.outcomes.held += 1;
             }
-            Ok(Err(_)) => self.failed(false).await,
+            Ok(Err(error)) => self.failed(&error).await,
             Err(_) => self.outcomes.dropped += 1,
         }
     }
 
     async fn wait(&mut self) {
         let duration = Duration::from_millis(self.rng.random_range(0..1000));
-        if self.driver.wait(duration).await.is_err() {
-            self.failed(false).await;
+        if let Err(error) = self.driver.wait(duration).await {
+            self.failed(&error).await;
         }
     }
 
@@ -187,16 +193,27 @@ impl Sequence {
                 assert_eq!(self.truth(), promised, "counts of other codes than those that were promised");
                 self.outcomes.executions += 1;
             }
-            Ok(Err(_)) => self.failed(false).await,
+            Ok(Err(error)) => self.failed(&error).await,
             Err(_) => self.outcomes.dropped += 1,
         }
     }
 
-    /// After an error, and after a write that was given up, there are no counts.
-    async fn failed(&mut self, dropped: bool) {
+    async fn failed(&mut self, error: &BackendError) {
+        let stops =
+            matches!(error.kind, BackendErrorKind::Rebooted { .. } | BackendErrorKind::Tripped { .. });
+        self.stopped |= stops;
+        self.outcomes.errors += 1;
+        self.no_counts().await;
+    }
+
+    async fn given_up(&mut self) {
+        self.outcomes.dropped += 1;
+        self.no_counts().await;
+    }
+
+    /// After an error, and after a write that was given up, there are none.
+    async fn no_counts(&mut self) {
         self.promised = None;
-        self.outcomes.dropped += u64::from(dropped);
-        self.outcomes.errors += u64::from(!dropped);
         let inputs = InputBatch(Array2::zeros((1, self.driver.descriptor().input_width())));
         let refused = self.driver.execute(&inputs, 1).await.unwrap_err();
         assert_eq!(refused.kind, BackendErrorKind::OutputsUnknown);
@@ -210,7 +227,7 @@ async fn sequence(seed: u64, outcomes: Outcomes) -> Outcomes {
     let driver = connected(&board, rows, 0).await;
     let plan = faults(&mut rng, driver.descriptor().limits.len());
     let promised = Some(vec![0; driver.descriptor().limits.len()]);
-    let mut sequence = Sequence { rng, board, driver, promised, outcomes };
+    let mut sequence = Sequence { rng, board, driver, promised, stopped: false, outcomes };
     sequence.board.plan(plan.clone());
     for step in 0..12 {
         // Shown with a failure, so that it can be played again.
@@ -232,7 +249,7 @@ async fn what_the_driver_says_holds_or_it_says_that_it_does_not_know() {
     assert!(outcomes.errors > 0 && outcomes.executions > 0, "{outcomes:?}");
 }
 
-/// Writes and reads back; (confirmed and right, ended in an error). A wrong value fails the test.
+/// Writes and reads back, and parks after an error; (confirmed and right, ended in an error). A wrong value fails the test.
 async fn score(name: &str, plan: FaultPlan, pairs: u64) -> (u64, u64) {
     let board = board(2);
     let mut driver = connected(&board, 2, 0).await;
@@ -245,6 +262,8 @@ async fn score(name: &str, plan: FaultPlan, pairs: u64) -> (u64, u64) {
             assert_eq!(error.operation, Operation::Apply);
             println!("{name}, pair {pair}: {}", error.kind);
             errors += 1;
+            // Another reset may come in the middle of it.
+            let _ = driver.park().await;
             continue;
         }
         assert_eq!(board.device().applied(), frame.0, "{name}, pair {pair}: applied");

@@ -1,6 +1,6 @@
 //! The corpus of the fuzz targets, and seeded mutations of it, on a stable toolchain.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::{fs, path::Path};
 
@@ -10,6 +10,12 @@ use rand_chacha::ChaCha8Rng;
 #[expect(unreachable_pub, reason = "shared with the fuzz targets, which see them from outside")]
 #[path = "../../fuzz/checks/board.rs"]
 mod board;
+#[expect(unreachable_pub, reason = "shared with the fuzz targets, which see them from outside")]
+#[path = "../../fuzz/checks/qontrol.rs"]
+mod qontrol;
+#[expect(unreachable_pub, reason = "shared with the fuzz targets, which see them from outside")]
+#[path = "../../fuzz/checks/scpi.rs"]
+mod scpi;
 
 const MUTATIONS: usize = 500;
 
@@ -17,6 +23,8 @@ const MUTATIONS: usize = 500;
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // What a fuzzer has found and nobody has kept is no corpus.
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));
     paths.sort();
     paths.into_iter().map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect()
 }
@@ -53,4 +61,24 @@ fn frames_of_a_board_hold_for_the_corpus_and_its_mutations() {
 #[test]
 fn the_firmware_of_a_board_holds_for_the_corpus_and_its_mutations() {
     run("board_firmware", board::firmware);
+}
+
+#[test]
+fn lines_of_a_qontrol_chain_hold_for_the_corpus_and_its_mutations() {
+    run("qontrol_line", qontrol::line);
+}
+
+#[test]
+fn the_emulated_chain_holds_for_the_corpus_and_its_mutations() {
+    run("qontrol_device", qontrol::device);
+}
+
+#[test]
+fn blocks_and_numbers_of_instruments_hold_for_the_corpus_and_its_mutations() {
+    run("scpi_block", scpi::received);
+}
+
+#[test]
+fn the_emulated_instruments_hold_for_the_corpus_and_its_mutations() {
+    run("scpi_device", scpi::device);
 }

@@ -22,7 +22,10 @@ use alora_drivers::{
 use proptest::{prelude::*, test_runner::RngSeed};
 use tokio::time::timeout;
 
-const CASES: u32 = 2500;
+/// Sequences of each instrument; ALORA_SEQUENCES in place of the usual number.
+fn cases() -> u32 {
+    std::env::var("ALORA_SEQUENCES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2500)
+}
 
 /// One step: which request, and with which value.
 type Step = (u8, u8);
@@ -100,7 +103,7 @@ fn is_honest<T>(outcome: &Result<T, ScpiError>) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_power_meter(steps in steps(), plan in plan()) {

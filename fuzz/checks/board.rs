@@ -42,7 +42,7 @@ pub fn firmware(bytes: &[u8]) {
         staged: [0; ACTUATORS],
         limits: [0; ACTUATORS],
         incoming: vec![0; max_encoded(PAYLOAD)],
-        outgoing: vec![0; max_encoded(PAYLOAD)],
+        outgoing: vec![0; 3 * max_encoded(PAYLOAD)],
         payload: vec![0; PAYLOAD],
     };
     memory.limits[0] = 7; // what was in the memory before counts for nothing

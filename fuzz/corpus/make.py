@@ -1,4 +1,4 @@
-"""Makes the corpus of the board targets: python3 make.py (needs the package cobs)."""
+"""Makes the corpus of all targets: python3 make.py (needs the package cobs)."""
 import struct, zlib
 from pathlib import Path
 from cobs import cobs
@@ -30,3 +30,41 @@ for name, data in files.items():
     (here / "board_frame" / f"{name}.bin").write_bytes(data)
 for name, data in {**files, "paced": paced, "silent": paced + b"\xff\0\0\0\0" * 3}.items():
     (here / "board_firmware" / f"{name}.bin").write_bytes(data)
+
+# Answers of a Qontrol chain as they were recorded, and requests in text and in binary (even parity of the header).
+answers = ["OK", "\x06OK", "E11:03", "+4.5000 V", "-0.0038 mA", "8", "v2.4.1", "Q8iv-0001: 0", "Q8iv-****: 1", "141177 s", "+12.0000V"]
+binary = b"".join([
+    bytes([0x81, 0, 0, 0, 3, 0x60, 0]), bytes([0xA9, 0, 0, 0, 0, 0, 0]), bytes([0x82, 0, 0, 0, 6, 0, 2, 1, 2, 3, 4]),
+    bytes([0xA0, 2, 0, 0, 0, 0x80, 0]), bytes([0x99, 1, 0, 3, 2, 0, 0]), bytes([0x80, 0, 0, 0, 0, 0, 0]), bytes([0x82, 0, 0, 0, 0, 0x40, 0]),
+])
+requests = {
+    "identify": b"id?\nnupall?\nnup=0\nvfull?\nifullall?\nnchan?\nfirmware?\nlifetime?\nlog?\n",
+    "write": b"vmax3=4.5\nimaxall=20\nv3=4.4\nvvec0=1,2,3,4,5,6,7,8\nvvec0=" + b",".join([b"1"] * 16) + b"\nvall=2\nv3=0\ni2=5\ni0=5\n",
+    "read": b"vall?\nv3?\nvipall?\nvmaxall?\ni8?\ni99?\nv=?\nnonsense\n",
+    "far": b"v18446744073709551615=1\ni18446744073709551615?\nvvec18446744073709551614=1,2,3\nid18446744073709551615?\n",
+    "binary": binary, "mixed": b"v3=1\n" + binary + b"vall?\nv" + binary,
+}
+for index, line in enumerate(answers):
+    (here / "qontrol_line" / f"{index:02}.bin").write_bytes(line.encode("ascii"))
+for name, data in requests.items():
+    (here / "qontrol_device" / f"{name}.bin").write_bytes(b"\5" + data)
+
+# What instruments send, and what they are sent; the first byte of the latter chooses the instrument.
+singles = struct.pack("<4f", 1e-6, 2.5, -3, 3.4e38)
+received = {
+    "block": b"#216" + singles + b"\r\n" + b" " * 40, "short": b"#216" + singles[:7], "empty": b"#10\n" + b" " * 8, "endless": b"#0" + singles,
+    "huge": b"#9999999999" + singles, "numbers": b"+1.250E-03,-1.5,9.91E37,NAN,+INF,12;+0,\"No error\"\n", "idn": b"KEITHLEY INSTRUMENTS,MODEL 2450,04000001,1.7.12b\r\n",
+}
+common = b"*IDN?;*CLS;*ESE 32;*ESR?;*OPC?;*STB?\r\nSYST:ERR?\n:nonsense:7 'a;b'\nSYSTem:ERRor:NEXT?\n*RST\n"
+sent = [
+    b"SENS1:POW:UNIT 1;WAV 1550NM;ATIM 1MS;RANG:AUTO 0\nSENS2:CHAN1:POW:RANG -20 DBM\nREAD1:POW?\nREAD:POW:ALL?\nREAD:POW:ALL:CONF?\n",
+    b":SOUR:FUNC VOLT\n:SOUR:VOLT:RANG:AUTO 1\n:SOUR:VOLT:ILIM 0.02\n:SOUR:VOLT:LEV 1.5\nOUTPUT ON\n:SENS:FUNC 'CURR'\n:READ?\n*LANG?\n:SENS:CURR:NPLC 0.1\n",
+    b"SOUR1:FUNC DC\r\nSOUR1:VOLT 0.5\r\nSOUR1:VOLT:OFFS 0.1\r\nOUTPUT1:STATE ON\r\nACQ:RST\r\nACQ:DEC 8\r\nACQ:DATA:UNITS VOLTS\r\nACQ:DATA:FORMAT BIN\r\n"
+    b"ACQ:SOUR1:GAIN LV\r\nACQ:START\r\nACQ:TRIG NOW\r\nACQ:TRIG:STAT?\r\nACQ:TRIG:FILL?\r\nACQ:SOUR1:DATA:OLD:N? 5\r\n",
+    b"WAV 1.55E-6\nWAV?\nPOW:UNIT 0\nPOW 3\nPOW:STAT 1\nPOW:ACT?\nSYST:COMM:COD?\nWAV:SWE:RANG:MAX?\n", b"WAV 1550.5\nWAV?\nPOW:UNIT 1\nPOW 3.5MW\nPOW?\nPOW:SHUT 0\nWAV:FREQ:MIN?\n",
+    b"T25000\nT?\nTe?\nA?\nU?\nL900\nL?\nL5000\nE?\nc\nP100\nI?\nM\nx\nm?\nu?\n",
+]
+for name, data in received.items():
+    (here / "scpi_block" / f"{name}.bin").write_bytes(data)
+for index, data in enumerate(sent):
+    (here / "scpi_device" / f"{index}.bin").write_bytes(bytes([index]) + data + common)

@@ -1,27 +1,30 @@
 //! What a deployment would write, with limits checked and no device opened.
 
+mod wiring;
+
 use alora_calibration::{Calibration, EncodeError, ProcessorError};
 use alora_drivers::{BackendError, BackendErrorKind, Code, Descriptor, Operation, ProcessorId};
 use ndarray::Array2;
 
-use super::{measure::limited_nominal, train::tile_of};
+use super::{measure::nominal, train::tile_of};
 use crate::{
     config::Config,
     deploy::{DeployError, DeploymentPlan, target_from},
     error::Error,
     model::{AdapterSet, Mlp},
 };
+pub use wiring::Wiring;
 
 /// Everything that would be written.
 pub struct DryRun {
     /// The processor that the calibration belongs to.
     pub processor: ProcessorId,
-    /// Highest code of each actuator: the lower of calibration and station file.
+    /// Highest code of each actuator: the lowest of calibration, chip and station file.
     pub limits: Vec<Code>,
     /// In the order in which they would be written.
     pub writes: Vec<PlannedWrite>,
-    /// A code of an actuator in words with their unit.
-    pub in_words: Box<dyn Fn(usize, Code) -> String>,
+    /// What a code means at its device.
+    pub wiring: Wiring,
 }
 
 /// One frame: all actuators at once.
@@ -65,7 +68,8 @@ pub fn dry_run_of_tiles<'a>(
     calibration: &Calibration,
     tiles: impl IntoIterator<Item = (&'a str, Array2<f64>)>,
 ) -> Result<DryRun, Error> {
-    let descriptor = limited(calibration, &limited_nominal(config)?)?;
+    let wiring = Wiring::of(config)?;
+    let descriptor = limited(calibration, &nominal(config)?, wiring.highest())?;
     let encoding = calibration.encoding();
     let mut writes: Vec<PlannedWrite> = Vec::new();
     for (layer, weights) in tiles {
@@ -76,16 +80,18 @@ pub fn dry_run_of_tiles<'a>(
             |source: EncodeError| failed(ProcessorError::Encode { processor: descriptor.id.clone(), source });
         let encoded = encoding.encode(&target).map_err(unencoded)?;
         let codes = encoded.frame.0;
-        within_limits(&descriptor, &codes).map_err(|error| failed(error.into()))?;
+        let checked = within_limits(&descriptor, &codes).and_then(|()| wiring.check(&codes));
+        let refused =
+            |kind| BackendError { processor: descriptor.id.clone(), operation: Operation::Apply, kind };
+        checked.map_err(|kind| failed(refused(kind).into()))?;
         let unreachable = encoded.unreachable.len();
         writes.push(PlannedWrite { layer: layer.to_owned(), tile, codes, unreachable });
     }
-    let in_words = share_of_full_scale(&descriptor);
-    Ok(DryRun { processor: descriptor.id, limits: descriptor.limits, writes, in_words })
+    Ok(DryRun { processor: descriptor.id, limits: descriptor.limits, writes, wiring })
 }
 
-/// The calibrated processor under the limits of both.
-fn limited(calibration: &Calibration, nominal: &Descriptor) -> Result<Descriptor, Error> {
+/// The calibrated processor under the limits of all.
+fn limited(calibration: &Calibration, nominal: &Descriptor, highest: Code) -> Result<Descriptor, Error> {
     let mut descriptor = calibration.descriptor.clone();
     if (descriptor.kind, descriptor.layout) != (nominal.kind, nominal.layout) {
         let reason = format!(
@@ -101,27 +107,15 @@ fn limited(calibration: &Calibration, nominal: &Descriptor) -> Result<Descriptor
         return Err(Error::Input { path: "--calibration".into(), reason });
     }
     for (limit, nominal) in descriptor.limits.iter_mut().zip(&nominal.limits) {
-        *limit = (*limit).min(*nominal);
+        *limit = (*limit).min(*nominal).min(highest);
     }
     Ok(descriptor)
 }
 
-fn within_limits(descriptor: &Descriptor, codes: &[Code]) -> Result<(), BackendError> {
+fn within_limits(descriptor: &Descriptor, codes: &[Code]) -> Result<(), BackendErrorKind> {
     let mut pairs = codes.iter().zip(&descriptor.limits).enumerate();
     match pairs.find(|(_, (code, limit))| code > limit) {
         None => Ok(()),
-        Some((actuator, (&code, &limit))) => Err(BackendError {
-            processor: descriptor.id.clone(),
-            operation: Operation::Apply,
-            kind: BackendErrorKind::OverLimit { actuator, code, limit },
-        }),
+        Some((actuator, (&code, &limit))) => Err(BackendErrorKind::OverLimit { actuator, code, limit }),
     }
-}
-
-/// A board knows codes only; devices that know volts say volts here.
-fn share_of_full_scale(descriptor: &Descriptor) -> Box<dyn Fn(usize, Code) -> String> {
-    let full_scale = (1_u32 << descriptor.bits.actuator) - 1;
-    Box::new(move |_actuator, code| {
-        format!("{:.2} % of full scale", 100.0 * f64::from(code) / f64::from(full_scale))
-    })
 }

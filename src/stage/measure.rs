@@ -55,18 +55,6 @@ pub fn nominal(config: &Config) -> Result<Descriptor, Error> {
     }
 }
 
-/// As [`nominal`], with the limits of the station file.
-pub(super) fn limited_nominal(config: &Config) -> Result<Descriptor, Error> {
-    let mut descriptor = nominal(config)?;
-    if let Some(station) = station_of(config)?
-        && let Ok((_, board)) = station.board()
-        && let Some(highest) = board.limit
-    {
-        descriptor.limits.iter_mut().for_each(|limit| *limit = highest.min(*limit));
-    }
-    Ok(descriptor)
-}
-
 fn simulated(config: &Config) -> Result<Spec, Error> {
     let named = |reason| ConfigError::Key {
         path: "configuration".into(),
@@ -77,7 +65,7 @@ fn simulated(config: &Config) -> Result<Spec, Error> {
 }
 
 /// The station on which the processor stands, with the configuration's ports; `None` for a simulated one.
-fn station_of(config: &Config) -> Result<Option<Station>, Error> {
+pub(super) fn station_of(config: &Config) -> Result<Option<Station>, Error> {
     let Some(path) = &config.processor.station else { return Ok(None) };
     let mut station = load_station(path, &[])?;
     for (name, port) in &config.processor.ports {
@@ -86,7 +74,7 @@ fn station_of(config: &Config) -> Result<Option<Station>, Error> {
     Ok(Some(station))
 }
 
-fn unfit(config: &Config, error: StationError) -> Error {
+pub(super) fn unfit(config: &Config, error: StationError) -> Error {
     let path = config.processor.station.clone().unwrap_or_default();
     Error::Input { path, reason: error.to_string() }
 }

@@ -1,59 +1,24 @@
 //! The board's side of the protocol.
 
+mod board;
+mod hardware;
+mod replies;
+
+pub use hardware::{Hardware, Identity};
+
+use self::{
+    board::{Board, Done},
+    replies::Replies,
+};
 use crate::{
-    MINOR, NAK,
+    NAK,
     frame::{FrameError, encode},
     memory::Memory,
     nak::Nak,
     reader::FrameReader,
-    reply::{Event, EventCode, Flags, HELLO_HEAD, Hello, Sense},
-    request::{Codes, Kind, REPLY, Request},
+    reply::{Event, EventCode, HELLO_HEAD},
+    request::{Kind, REPLY, Request},
 };
-
-/// What a board is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity<'a> {
-    /// Version of the firmware, major and minor.
-    pub firmware: (u8, u8),
-    /// 0 generic, 1 incoherent, 2 coherent.
-    pub kind: u8,
-    /// Input codes of a vector.
-    pub inputs: u16,
-    /// Counts of a vector.
-    pub outputs: u16,
-    /// Bits of actuators, inputs and outputs.
-    pub bits: [u8; 3],
-    /// Serial number, ASCII, at most 255 bytes.
-    pub serial: &'a [u8],
-}
-
-/// Converters and registers of a board.
-pub trait Hardware {
-    /// What it is; constant.
-    fn identity(&self) -> Identity<'_>;
-
-    /// Applies one code an actuator.
-    fn write(&mut self, codes: &[u16]);
-
-    /// The code that is applied now.
-    fn read(&self, actuator: usize) -> u16;
-
-    /// Sends the vectors `repeats` times and gives `put` the counts, `[repeats, frames, outputs]`; true when one of them is
-    /// at the limit of its amplifier or converter. Input codes are within the range of their converter or refused by `None`.
-    fn execute(
-        &mut self,
-        repeats: u8,
-        frames: u8,
-        codes: Codes<'_>,
-        put: &mut dyn FnMut(i16),
-    ) -> Option<bool>;
-
-    /// Temperature and laser. `uptime_us` is the firmware's to fill in.
-    fn sense(&mut self) -> Sense;
-
-    /// All outputs to zero, now.
-    fn zero(&mut self);
-}
 
 /// The firmware of a board: requests in, replies out. It knows the time by what it is told, in µs since power on.
 pub struct Firmware<H, W, B> {
@@ -61,7 +26,8 @@ pub struct Firmware<H, W, B> {
     staged: W,
     limits: W,
     reader: FrameReader<B>,
-    outgoing: B,
+    /// Also the memory from which a reply is sent.
+    replies: Replies<B>,
     payload: B,
     boot_id: u32,
     commit_epoch: u32,
@@ -70,16 +36,8 @@ pub struct Firmware<H, W, B> {
     tripped: bool,
     watchdog_ms: u16,
     heard_at: u64,
-    /// Number and length of the last reply, which is still in `outgoing`.
-    remembered: Option<(u16, usize)>,
     events: u16,
     requests: u64,
-}
-
-/// How a reply came about.
-struct Done {
-    length: usize,
-    flags: u8,
 }
 
 impl<H, W, B> Firmware<H, W, B>
@@ -99,7 +57,7 @@ where
             staged,
             limits,
             reader: FrameReader::new(incoming),
-            outgoing,
+            replies: Replies::new(outgoing),
             payload,
             boot_id,
             commit_epoch: 0,
@@ -108,7 +66,6 @@ where
             tripped: false,
             watchdog_ms: 0,
             heard_at: 0,
-            remembered: None,
             events: 0,
             requests: 0,
         }
@@ -142,7 +99,8 @@ where
         self.reader.clear();
         (self.boot_id, self.booted_at, self.commit_epoch) = (boot_id, now_us, 0);
         (self.driven, self.tripped, self.watchdog_ms) = (false, false, 0);
-        (self.remembered, self.events) = (None, 0);
+        self.replies.clear();
+        self.events = 0;
         self.tell(EventCode::Reboot, 0, 0, send);
     }
 
@@ -182,11 +140,8 @@ where
             };
             self.heard_at = now_us;
             let (kind, seq) = (frame.kind, frame.seq);
-            if kind != Kind::Hello as u8
-                && let Some((remembered, length)) = self.remembered
-                && remembered == seq
-            {
-                send(&self.outgoing.as_ref()[..length]);
+            if let Some(reply) = self.replies.get(kind, seq) {
+                send(reply);
                 continue;
             }
             let request = Request::parse(&frame);
@@ -200,7 +155,7 @@ where
                 tripped: &mut self.tripped,
                 watchdog_ms: &mut self.watchdog_ms,
                 boot_id: self.boot_id,
-                uptime_us: now_us - self.booted_at,
+                uptime_us: now_us.saturating_sub(self.booted_at),
             };
             match request.and_then(|request| board.carry_out(&request)) {
                 Ok(Done { length, flags }) => {
@@ -217,18 +172,15 @@ where
         let pieces: [&[u8]; 2] = if has_flags(kind) { [&flags, payload] } else { [payload, &[]] };
         if kind == Kind::Hello as u8 {
             // A host that comes begins with it: what the one before asked last is no longer of interest.
-            self.remembered = None;
+            self.replies.clear();
             let mut frame = [0; crate::frame::max_encoded(HELLO_HEAD + 255)];
             if let Some(length) = encode(kind | REPLY, seq, &pieces, &mut frame) {
                 send(&frame[..length]);
             }
             return;
         }
-        match encode(kind | REPLY, seq, &pieces, self.outgoing.as_mut()) {
-            Some(length) => {
-                self.remembered = Some((seq, length));
-                send(&self.outgoing.as_ref()[..length]);
-            }
+        match self.replies.keep(kind, seq, &pieces) {
+            Some(reply) => send(reply),
             None => self.nak(seq, Nak::Overflow, send),
         }
     }
@@ -262,172 +214,4 @@ where
 
 fn has_flags(kind: u8) -> bool {
     kind == Kind::Read as u8 || kind == Kind::Execute as u8
-}
-
-/// Everything that a request can touch.
-struct Board<'a, H> {
-    hardware: &'a mut H,
-    staged: &'a mut [u16],
-    limits: &'a mut [u16],
-    payload: &'a mut [u8],
-    commit_epoch: &'a mut u32,
-    driven: &'a mut bool,
-    tripped: &'a mut bool,
-    watchdog_ms: &'a mut u16,
-    boot_id: u32,
-    uptime_us: u64,
-}
-
-impl<H: Hardware> Board<'_, H> {
-    fn carry_out(&mut self, request: &Request<'_>) -> Result<Done, Nak> {
-        match *request {
-            Request::Hello => self.hello(),
-            Request::Stage { first, codes } => self.stage(first, codes),
-            Request::Commit { crc } => self.commit(crc),
-            Request::Read { first, count } => {
-                let hardware = &*self.hardware;
-                words(self.payload, self.staged.len(), first, count, |actuator| hardware.read(actuator))
-                    .map(|length| self.done(length))
-            }
-            Request::Watchdog { ms } => {
-                *self.watchdog_ms = ms;
-                self.answer(&ms.to_le_bytes())
-            }
-            Request::Execute { repeats, frames, codes } => self.execute(repeats, frames, codes),
-            Request::Sense => {
-                let sense = Sense { uptime_us: self.uptime_us, ..self.hardware.sense() };
-                self.answer(&sense.payload())
-            }
-            Request::Park => {
-                self.hardware.zero();
-                self.staged.fill(0);
-                (*self.driven, *self.tripped) = (false, false);
-                *self.commit_epoch += 1;
-                let epoch = self.commit_epoch.to_le_bytes();
-                self.answer(&epoch)
-            }
-            Request::Limits { first, codes } => {
-                let range = self.range(first, codes.len())?;
-                self.limits[range].iter_mut().zip(codes.iter()).for_each(|(limit, code)| *limit = code);
-                self.answer(&[codes.len() as u8])
-            }
-            Request::ReadLimits { first, count } => {
-                let limits = &*self.limits;
-                words(self.payload, limits.len(), first, count, |actuator| limits[actuator])
-                    .map(|length| self.done(length))
-            }
-        }
-    }
-
-    fn done(&self, length: usize) -> Done {
-        Done { length, flags: self.flags().0 }
-    }
-
-    fn answer(&mut self, bytes: &[u8]) -> Result<Done, Nak> {
-        self.payload.get_mut(..bytes.len()).ok_or(Nak::Overflow)?.copy_from_slice(bytes);
-        Ok(self.done(bytes.len()))
-    }
-
-    fn flags(&self) -> Flags {
-        Flags::new(*self.tripped, *self.watchdog_ms > 0, *self.driven)
-    }
-
-    fn range(&self, first: u16, count: usize) -> Result<core::ops::Range<usize>, Nak> {
-        let first = usize::from(first);
-        let range = first..first + count;
-        if range.end <= self.staged.len() { Ok(range) } else { Err(Nak::Channel) }
-    }
-
-    fn hello(&mut self) -> Result<Done, Nak> {
-        let flags = self.flags();
-        let Identity { firmware, kind, inputs, outputs, bits, serial } = self.hardware.identity();
-        let hello = Hello {
-            minor: MINOR,
-            firmware,
-            kind,
-            actuators: self.staged.len() as u16,
-            inputs,
-            outputs,
-            bits,
-            flags,
-            max_payload: u16::try_from(self.payload.len()).unwrap_or(u16::MAX),
-            boot_id: self.boot_id,
-            commit_epoch: *self.commit_epoch,
-            serial,
-        };
-        let length = HELLO_HEAD + serial.len();
-        let payload = self.payload.get_mut(..length).ok_or(Nak::Overflow)?;
-        payload[..HELLO_HEAD].copy_from_slice(&hello.head());
-        payload[HELLO_HEAD..].copy_from_slice(serial);
-        Ok(self.done(length))
-    }
-
-    fn stage(&mut self, first: u16, codes: Codes<'_>) -> Result<Done, Nak> {
-        let range = self.range(first, codes.len())?;
-        if *self.tripped {
-            return Err(Nak::Tripped);
-        }
-        if codes.iter().zip(&self.limits[range.clone()]).any(|(code, &limit)| code > limit) {
-            return Err(Nak::Range);
-        }
-        self.staged[range].iter_mut().zip(codes.iter()).for_each(|(staged, code)| *staged = code);
-        self.answer(&[codes.len() as u8])
-    }
-
-    fn commit(&mut self, crc: u32) -> Result<Done, Nak> {
-        if *self.tripped {
-            return Err(Nak::Tripped);
-        }
-        if crate::frame::crc32(self.staged.iter().flat_map(|code| code.to_le_bytes())) != crc {
-            return Err(Nak::Mismatch);
-        }
-        // Limits may have been lowered since.
-        if self.staged.iter().zip(&*self.limits).any(|(code, limit)| code > limit) {
-            return Err(Nak::Range);
-        }
-        self.hardware.write(self.staged);
-        *self.driven = self.staged.iter().any(|&code| code > 0);
-        *self.commit_epoch += 1;
-        let epoch = self.commit_epoch.to_le_bytes();
-        self.answer(&epoch)
-    }
-
-    fn execute(&mut self, repeats: u8, frames: u8, codes: Codes<'_>) -> Result<Done, Nak> {
-        let Identity { inputs, outputs, .. } = self.hardware.identity();
-        if codes.len() != usize::from(inputs) * usize::from(frames) || repeats == 0 {
-            return Err(Nak::Frame);
-        }
-        if *self.tripped {
-            return Err(Nak::Tripped);
-        }
-        let counts = usize::from(repeats) * usize::from(frames) * usize::from(outputs);
-        let room = self.payload.get_mut(..2 * counts).ok_or(Nak::Overflow)?;
-        let mut places = room.chunks_exact_mut(2);
-        let mut put = |count: i16| {
-            if let Some(place) = places.next() {
-                place.copy_from_slice(&count.to_le_bytes());
-            }
-        };
-        let at_limit = self.hardware.execute(repeats, frames, codes, &mut put).ok_or(Nak::Range)?;
-        Ok(Done { length: 2 * counts, flags: self.flags().with_at_limit(at_limit).0 })
-    }
-}
-
-/// Writes words into a payload and tells its length.
-fn words(
-    payload: &mut [u8],
-    actuators: usize,
-    first: u16,
-    count: u8,
-    word: impl Fn(usize) -> u16,
-) -> Result<usize, Nak> {
-    let (first, count) = (usize::from(first), usize::from(count));
-    if first + count > actuators {
-        return Err(Nak::Channel);
-    }
-    let room = payload.get_mut(..2 * count).ok_or(Nak::Overflow)?;
-    for (offset, place) in room.chunks_exact_mut(2).enumerate() {
-        place.copy_from_slice(&word(first + offset).to_le_bytes());
-    }
-    Ok(2 * count)
 }

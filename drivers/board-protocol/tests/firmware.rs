@@ -66,11 +66,16 @@ fn read(stream: &[u8]) -> Vec<Answer> {
 
 impl Bench {
     fn new() -> Self {
+        Self::remembering(1)
+    }
+
+    /// With memory for so many of the longest replies.
+    fn remembering(replies: usize) -> Self {
         let memory = Memory {
             staged: vec![9; ACTUATORS],
             limits: vec![9; ACTUATORS],
             incoming: vec![0; max_encoded(PAYLOAD)],
-            outgoing: vec![0; max_encoded(PAYLOAD)],
+            outgoing: vec![0; replies * max_encoded(PAYLOAD)],
             payload: vec![0; PAYLOAD],
         };
         Self { board: Firmware::new(Toy::default(), memory, 77), now_us: 0, seq: 100 }
@@ -160,6 +165,49 @@ fn a_repeated_number_is_answered_from_memory_and_not_carried_out_again() {
     let execute = Request::Execute { repeats: 2, frames: 1, codes: Codes::new(&codes).unwrap() };
     let counts = bench.ask_as(8, execute);
     assert_eq!((bench.ask_as(8, execute), bench.board.hardware().executions), (counts, 1));
+}
+
+fn execute(frames: u8, codes: &[u8]) -> Request<'_> {
+    Request::Execute { repeats: 1, frames, codes: Codes::new(codes).unwrap() }
+}
+
+#[test]
+fn any_request_of_a_window_may_come_again_and_is_not_carried_out_twice() {
+    let codes = [0; 40];
+    let mut bench = Bench::remembering(8);
+    for window in 0..20 {
+        let seqs = window * 8..window * 8 + 8;
+        // Replies of all lengths, so that they lie in the memory in every way.
+        let ask = |bench: &mut Bench, seq: u16| {
+            let frames = (seq * 7 % 11) as u8;
+            bench.ask_as(seq, execute(frames, &codes[..4 * usize::from(frames)]))
+        };
+        let counts: Vec<_> = seqs.clone().map(|seq| ask(&mut bench, seq)).collect();
+        let again: Vec<_> = seqs.rev().map(|seq| ask(&mut bench, seq)).collect();
+        assert!(again.iter().rev().eq(&counts));
+        assert_eq!(bench.board.hardware().executions, 8 * (usize::from(window) + 1));
+    }
+}
+
+#[test]
+fn a_number_that_another_type_has_had_is_no_repetition() {
+    let mut bench = Bench::remembering(8);
+    bench.ask_as(7, limits(&bytes([500; 4])));
+    bench.ask_as(8, stage(0, &bytes([1, 2, 3, 4])));
+    bench.ask_as(9, Request::Commit { crc: crc32(bytes([1, 2, 3, 4])) });
+    assert_eq!(bench.ask_as(9, Request::Park).0, 0x89);
+    assert_eq!(bench.applied(), [0; 4]);
+}
+
+#[test]
+fn counts_that_no_reply_can_hold_are_not_measured() {
+    let mut bench = Bench::limited();
+    for (frames, measured) in [(10, true), (11, false)] {
+        let codes = vec![0; 4 * frames];
+        let refusal = bench.refusal(execute(frames as u8, &codes));
+        assert_eq!(refusal, (!measured).then_some(Nak::Overflow));
+    }
+    assert_eq!(bench.board.hardware().executions, 1);
 }
 
 #[test]

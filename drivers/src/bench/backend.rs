@@ -33,6 +33,8 @@ pub struct BenchBackend {
     clock: RecordClock,
     /// False from the first byte of a write until it was read back.
     outputs_known: bool,
+    /// The detectors' settings may be lost.
+    doubtful: bool,
 }
 
 impl BenchBackend {
@@ -41,9 +43,9 @@ impl BenchBackend {
     /// # Errors
     /// Parts that do not fit the descriptor, or a link error.
     pub async fn connect(parts: BenchParts) -> Result<Self, BackendError> {
-        let mut bench = Self { parts, clock: RecordClock::start(), outputs_known: false };
+        let mut bench = Self { parts, clock: RecordClock::start(), outputs_known: false, doubtful: true };
         bench.fits().map_err(|kind| bench.failed(Operation::Connect, kind))?;
-        bench.zero().await.map_err(|kind| bench.failed(Operation::Connect, kind))?;
+        bench.rest().await.map_err(|kind| bench.failed(Operation::Connect, kind))?;
         Ok(bench)
     }
 
@@ -67,7 +69,8 @@ impl BenchBackend {
     }
 
     async fn write(&mut self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
-        self.parts.surroundings.check().await?;
+        self.parts.weights.check(&frame.0).await?;
+        self.allowed().await?;
         self.outputs_known = false;
         self.parts.weights.write(&frame.0).await?;
         tokio::time::sleep(self.parts.descriptor.settle).await;
@@ -81,14 +84,33 @@ impl BenchBackend {
         Ok(())
     }
 
-    async fn zero(&mut self) -> Result<(), BackendErrorKind> {
+    /// Light on, and all conditions met.
+    async fn allowed(&mut self) -> Result<Celsius, BackendErrorKind> {
+        self.parts.surroundings.light().await?;
+        self.parts.surroundings.check().await
+    }
+
+    /// Every part to its rest, each even if another fails; the first failure is told.
+    async fn rest(&mut self) -> Result<(), BackendErrorKind> {
         self.outputs_known = false;
-        // The weights even if the inputs fail, and the other way round.
-        let (weights, inputs) = (self.parts.weights.zero().await, self.parts.inputs.zero().await);
-        weights.and(inputs)?;
+        let dark = self.parts.surroundings.make_safe().await;
+        let (weights, inputs) = (self.parts.weights.park().await, self.parts.inputs.park().await);
+        weights.and(inputs).and(dark)?;
+        if self.doubtful {
+            self.parts.outputs.prepare().await?;
+            self.doubtful = false;
+        }
         tokio::time::sleep(self.parts.descriptor.settle).await;
         self.outputs_known = true;
         Ok(())
+    }
+
+    /// What stands after an error: all as it was when nothing was sent, else nobody knows.
+    fn after(&mut self, operation: Operation, kind: BackendErrorKind) -> BackendError {
+        if !kind.sent_nothing() {
+            (self.outputs_known, self.doubtful) = (false, true);
+        }
+        self.failed(operation, kind)
     }
 
     /// Vector after vector, each as often as asked, so that inputs are written once a vector.
@@ -99,7 +121,7 @@ impl BenchBackend {
         saturated: &mut Array3<bool>,
     ) -> Result<Celsius, BackendErrorKind> {
         let repeats = counts.dim().0;
-        let mut temperature = self.parts.surroundings.check().await?;
+        let mut temperature = self.allowed().await?;
         for (frame, codes) in inputs.0.rows().into_iter().enumerate() {
             if frame > 0 {
                 temperature = self.parts.surroundings.check().await?;
@@ -133,7 +155,7 @@ impl PhotonicBackend for BenchBackend {
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {
         refusal::of_frame(&self.parts.descriptor, frame)
             .map_err(|kind| self.failed(Operation::Apply, kind))?;
-        self.write(frame).await.map_err(|kind| self.failed(Operation::Apply, kind))?;
+        self.write(frame).await.map_err(|kind| self.after(Operation::Apply, kind))?;
         Ok(Applied { codes: frame.clone(), verified: true })
     }
 
@@ -154,7 +176,7 @@ impl PhotonicBackend for BenchBackend {
         let temperature = self
             .read_vectors(inputs, &mut counts, &mut saturated)
             .await
-            .map_err(|kind| self.failed(Operation::Execute, kind))?;
+            .map_err(|kind| self.after(Operation::Execute, kind))?;
         Ok(Readout { counts, saturated, taken_at, temperature })
     }
 
@@ -164,6 +186,6 @@ impl PhotonicBackend for BenchBackend {
     }
 
     async fn park(&mut self) -> Result<(), BackendError> {
-        self.zero().await.map_err(|kind| self.failed(Operation::Park, kind))
+        self.rest().await.map_err(|kind| self.after(Operation::Park, kind))
     }
 }

@@ -1,4 +1,4 @@
-//! A run of channels of a voltage source, in codes.
+//! Channels of a voltage source, in codes.
 
 use std::sync::Arc;
 
@@ -7,27 +7,34 @@ use tokio::sync::Mutex;
 use super::Sources;
 use crate::{BackendErrorKind, Code, Volts};
 
-/// `count` channels from `first` on, driven by codes of `0 ..= top`.
+/// Channels driven by codes of `0 ..= top`.
 #[derive(Clone)]
 pub struct Bank {
     sources: Arc<Mutex<dyn Sources>>,
-    first: usize,
-    count: usize,
+    channels: Vec<usize>,
     full: Volts,
     top: Code,
 }
 
 impl Bank {
-    /// Code `top` is `full` volts.
+    /// One channel of the source for each code, in order; code `top` is `full` volts.
     #[must_use]
-    pub fn new(sources: Arc<Mutex<dyn Sources>>, first: usize, count: usize, full: Volts, top: Code) -> Self {
-        Self { sources, first, count, full, top }
+    pub fn new(sources: Arc<Mutex<dyn Sources>>, channels: Vec<usize>, full: Volts, top: Code) -> Self {
+        Self { sources, channels, full, top }
     }
 
     /// Channels.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count
+        self.channels.len()
+    }
+
+    /// Whether these codes may be written.
+    ///
+    /// # Errors
+    /// As for [`Sources::check`].
+    pub async fn check(&self, codes: &[Code]) -> Result<(), BackendErrorKind> {
+        self.sources.lock().await.check(&self.values(codes))
     }
 
     /// Writes a code to each channel.
@@ -35,8 +42,7 @@ impl Bank {
     /// # Errors
     /// As for [`Sources::write`].
     pub async fn write(&self, codes: &[Code]) -> Result<(), BackendErrorKind> {
-        let volts: Vec<Volts> = codes.iter().map(|&code| self.volts(code)).collect();
-        self.sources.lock().await.write(self.first, &volts).await
+        self.sources.lock().await.write(&self.values(codes)).await
     }
 
     /// The code nearest to what each channel holds.
@@ -44,19 +50,26 @@ impl Bank {
     /// # Errors
     /// Link errors.
     pub async fn read(&self) -> Result<Vec<Code>, BackendErrorKind> {
-        let volts = self.sources.lock().await.read(self.first, self.count).await?;
-        Ok(volts.into_iter().map(|volts| self.code(volts)).collect())
+        let held = self.sources.lock().await.read().await?;
+        let code = |&channel: &usize| self.code(held.get(channel).copied().unwrap_or_default());
+        Ok(self.channels.iter().map(code).collect())
     }
 
-    /// Zeroes every channel of the source, also those of others.
+    /// Brings every channel of the source to where it rests, also those of others.
     ///
     /// # Errors
     /// Link errors.
-    pub async fn zero(&self) -> Result<(), BackendErrorKind> {
-        self.sources.lock().await.zero().await
+    pub async fn park(&self) -> Result<(), BackendErrorKind> {
+        self.sources.lock().await.park().await
     }
 
-    fn volts(&self, code: Code) -> Volts {
+    fn values(&self, codes: &[Code]) -> Vec<(usize, Volts)> {
+        self.channels.iter().zip(codes).map(|(&channel, &code)| (channel, self.volts(code))).collect()
+    }
+
+    /// What a code is in volts.
+    #[must_use]
+    pub fn volts(&self, code: Code) -> Volts {
         Volts(self.full.0 * f64::from(code) / f64::from(self.top))
     }
 

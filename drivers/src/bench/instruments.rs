@@ -10,23 +10,31 @@ pub trait Sources: Send {
     /// Channels that there are.
     fn channels(&self) -> usize;
 
-    /// Writes `volts` to the channels from `first` on, and returns once they were read back within half a step of the source.
+    /// Whether these voltages, by channel, may stand beside what the other channels hold. Nothing is sent.
     ///
     /// # Errors
-    /// A voltage above its limit refuses all before anything is sent; after any other error the channels are unknown.
-    async fn write(&mut self, first: usize, volts: &[Volts]) -> Result<(), BackendErrorKind>;
+    /// The limit that they break.
+    fn check(&self, values: &[(usize, Volts)]) -> Result<(), BackendErrorKind>;
 
-    /// What the source holds at the `count` channels from `first` on.
+    /// Writes voltages by channel, along a ramp where the station asks for one, and returns once they were read back within
+    /// half a step of the source.
+    ///
+    /// # Errors
+    /// As [`Self::check`], before anything is sent; after any other error the channels are unknown.
+    async fn write(&mut self, values: &[(usize, Volts)]) -> Result<(), BackendErrorKind>;
+
+    /// What the source holds at each of its channels, read back; 0 V at those that are no outputs.
     ///
     /// # Errors
     /// Link errors.
-    async fn read(&mut self, first: usize, count: usize) -> Result<Vec<Volts>, BackendErrorKind>;
+    async fn read(&mut self) -> Result<Vec<Volts>, BackendErrorKind>;
 
-    /// Zeroes every channel, in every state, connecting again when that is needed.
+    /// Brings every channel to where it rests (0 V, where the station says nothing else), in every state, connecting again
+    /// when that is needed.
     ///
     /// # Errors
     /// Link errors: the channels are unknown then.
-    async fn zero(&mut self) -> Result<(), BackendErrorKind>;
+    async fn park(&mut self) -> Result<(), BackendErrorKind>;
 }
 
 /// One reading of a detector, in its own unit; `None` where it is out of range or no number.
@@ -37,6 +45,12 @@ pub type Reading = Option<f64>;
 pub trait Detectors: Send {
     /// Channels that there are.
     fn channels(&self) -> usize;
+
+    /// Writes the settings that readings need, in every state.
+    ///
+    /// # Errors
+    /// An instrument that refuses or does not answer.
+    async fn prepare(&mut self) -> Result<(), BackendErrorKind>;
 
     /// Reads all channels once.
     ///
@@ -53,6 +67,12 @@ pub trait Surroundings: Send {
     /// # Errors
     /// A condition that is not met, or a link error.
     async fn check(&mut self) -> Result<Celsius, BackendErrorKind>;
+
+    /// Light on, where it was off.
+    ///
+    /// # Errors
+    /// Link errors, or a laser that refuses.
+    async fn light(&mut self) -> Result<(), BackendErrorKind>;
 
     /// Light off, temperature held: the safe state.
     ///

@@ -10,7 +10,8 @@ use crate::BackendErrorKind;
 /// Detector channels of the outputs, in the order of the readout.
 #[derive(Clone)]
 pub struct Receiver {
-    detectors: Arc<Mutex<dyn Detectors>>,
+    /// Their channels count on from device to device.
+    detectors: Vec<Arc<Mutex<dyn Detectors>>>,
     /// Channel whose reading counts as it is, and one whose reading is taken off it.
     pairs: Vec<(usize, Option<usize>)>,
     /// Reading of one count.
@@ -23,7 +24,7 @@ impl Receiver {
     /// One pair a channel of the readout; a count is `(plus − minus) / step`, rounded, within `limits`.
     #[must_use]
     pub fn new(
-        detectors: Arc<Mutex<dyn Detectors>>,
+        detectors: Vec<Arc<Mutex<dyn Detectors>>>,
         pairs: Vec<(usize, Option<usize>)>,
         step: f64,
         limits: (i32, i32),
@@ -37,12 +38,26 @@ impl Receiver {
         self.pairs.len()
     }
 
+    /// Writes the settings that readings need.
+    ///
+    /// # Errors
+    /// As for [`Detectors::prepare`].
+    pub async fn prepare(&self) -> Result<(), BackendErrorKind> {
+        for detectors in &self.detectors {
+            detectors.lock().await.prepare().await?;
+        }
+        Ok(())
+    }
+
     /// One count a channel, and whether it is at a limit: of the count, or of the detector, which then gives no number.
     ///
     /// # Errors
     /// Link errors.
     pub async fn read(&self) -> Result<Vec<(i32, bool)>, BackendErrorKind> {
-        let readings = self.detectors.lock().await.read().await?;
+        let mut readings = Vec::new();
+        for detectors in &self.detectors {
+            readings.extend(detectors.lock().await.read().await?);
+        }
         let at = |channel: usize| readings.get(channel).copied().flatten();
         let signal = |&(plus, minus): &(usize, Option<usize>)| match minus {
             None => at(plus),

@@ -57,10 +57,15 @@ pub(super) fn chunks(
     chunks
 }
 
-/// A pass ends with a piece of fewer vectors than [`PIECE`], if need be with one of none: it measures nothing, and tells a
-/// board that a new pass begins.
+/// A pass of an odd number of whole pieces ends with one of no vectors: it measures nothing, and tells a simulated board that
+/// a new pass begins, where its noise would otherwise go on in the other half of a block.
 fn end_of_pass(first_repeat: usize, frames: usize, last: usize) -> Option<Chunk> {
-    (last == PIECE).then_some(Chunk { first_repeat, repeats: 1, first_frame: frames, frames: 0 })
+    (last == PIECE && frames % (2 * PIECE) == PIECE).then_some(Chunk {
+        first_repeat,
+        repeats: 1,
+        first_frame: frames,
+        frames: 0,
+    })
 }
 
 /// The input codes of a piece; negative ones in two's complement.

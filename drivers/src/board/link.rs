@@ -18,9 +18,9 @@ use crate::{
 /// How a link to a board is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// Frames under way, 1 to 64.
+    /// Frames under way, 1 to 64, counted from the oldest one without an answer on.
     pub window: usize,
-    /// Tries of a frame before the board counts as mute.
+    /// Tries of a frame, with nothing heard after any of them, before the board counts as mute.
     pub tries: u32,
     /// Shortest time-out, the time of the bytes on the line not counted.
     pub least_timeout: Duration,
@@ -95,6 +95,12 @@ impl Link {
         with_news(&self.shared, |news| news.naks)
     }
 
+    /// True when so many frames are lost that short ones do better.
+    pub(super) fn is_dirty(&self) -> bool {
+        let LinkStatistics { retries, answered, .. } = self.statistics();
+        retries > 4 && retries * 8 > answered
+    }
+
     pub(super) fn news<T>(&self, act: impl FnOnce(&mut News) -> T) -> T {
         with_news(&self.shared, act)
     }
@@ -106,7 +112,7 @@ impl Link {
         expected: usize,
         alone: bool,
     ) -> Result<Pending, BackendErrorKind> {
-        self.seq = (self.seq + 1) % KEEP_ALIVE;
+        self.seq = (self.seq + 1) % OTHERS;
         let job = |answer| job_of(&request, self.seq, expected, alone, answer);
         let (answer, receiver) = oneshot::channel();
         self.hand_over(job(answer)?).await?;
@@ -169,6 +175,8 @@ async fn keep_alive(jobs: mpsc::WeakSender<Job>, ms: u16) {
     }
 }
 
+/// Numbers from here on are those of who asks a board who it is, and of who makes it safe.
+const OTHERS: u16 = 0xEFF0;
 /// Numbers from here on are those of the watchdog's frames.
 const KEEP_ALIVE: u16 = 0xF000;
 
@@ -177,7 +185,7 @@ fn with_seed(place: &str) -> u16 {
     for byte in place.bytes() {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     }
-    (hash >> 8) as u16 % KEEP_ALIVE
+    (hash >> 8) as u16 % OTHERS
 }
 
 fn job_of(

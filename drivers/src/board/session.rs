@@ -7,10 +7,14 @@ use crate::{BackendErrorKind, Code, Descriptor, ProcessorKind};
 
 /// Most actuators of one frame.
 const BLOCK: usize = 255;
+/// The same on a wire that loses many: a short frame is less often hit.
+const SHORT_BLOCK: usize = 16;
 /// Bytes of STAGE before its codes; READ has fewer.
 const HEAD: usize = 3;
 /// Times that an image is staged again when the board has another.
 const STAGINGS: usize = 3;
+/// Times that codes are read again when the board changes meanwhile.
+const READINGS: usize = 3;
 
 /// Who answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +94,32 @@ impl Link {
         Sense::parse(&payload).ok_or_else(|| unreadable("SENSE"))
     }
 
+    /// The codes in effect at one moment: a board that changes between two blocks is read again.
+    pub(super) async fn read_at_once(
+        &mut self,
+        expected: &Descriptor,
+    ) -> Result<Vec<Code>, BackendErrorKind> {
+        let actuators = expected.limits.len();
+        for _ in 0..READINGS {
+            if actuators <= self.block() {
+                return self.read(actuators).await;
+            }
+            let before = self.hello(expected).await?;
+            let held = self.read(actuators).await?;
+            if self.hello(expected).await? == before {
+                return Ok(held);
+            }
+        }
+        Err(BackendErrorKind::refused(
+            "READ",
+            "other codes in one block than in the next, whenever they are read",
+        ))
+    }
+
     /// Actuators of one frame that this board can hold.
     fn block(&self) -> usize {
-        (self.max_payload.saturating_sub(HEAD) / 2).clamp(1, BLOCK)
+        let most = if self.is_dirty() { SHORT_BLOCK } else { BLOCK };
+        (self.max_payload.saturating_sub(HEAD) / 2).clamp(1, most)
     }
 
     async fn write_blocks(

@@ -13,6 +13,8 @@ use crate::{
 
 /// Payload that a board takes and gives.
 const PAYLOAD: usize = 65_535;
+/// Replies that a board remembers: as many as a host has frames under way at most.
+const WINDOW: usize = 64;
 const FIRMWARE: (u8, u8) = (1, 0);
 /// Laser power that a board reports, in µW.
 const LASER_UW: u32 = 10_000;
@@ -62,7 +64,7 @@ impl BoardDevice {
             staged: vec![0; actuators],
             limits: vec![0; actuators],
             incoming: vec![0; max_encoded(PAYLOAD)],
-            outgoing: vec![0; max_encoded(PAYLOAD)],
+            outgoing: vec![0; WINDOW * max_encoded(PAYLOAD)],
             payload: vec![0; PAYLOAD],
         };
         let boots = boot_seed(&chip.descriptor().id.0);

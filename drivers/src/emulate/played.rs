@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::{BoardDevice, Device, Emulator, Pty, qontrol::QontrolChain};
+use super::{Device, Emulator, Pty, World, powered};
 use crate::station::{DeviceEntry, EmulatedDevice, Outlet, Station, StationError};
 
 /// A device ready to be served.
@@ -44,38 +44,19 @@ pub struct Announcement {
     pub address: Option<String>,
 }
 
-/// All devices of a checked station, powered.
+/// All devices of a checked station, powered; those of its bench in front of one chip.
 ///
 /// # Errors
 /// A chip that cannot be simulated or carried by a board, or an unknown kind of module.
 pub fn play(station: &Station) -> Result<Vec<Played>, StationError> {
     let usual = EmulatedDevice::default();
+    let world = station.bench.as_ref().map(|bench| World::of(station, bench)).transpose()?;
     let played = |(name, entry): (&String, &DeviceEntry)| {
         let settings = station.emulate.device.get(name).unwrap_or(&usual);
-        Ok(Played::new(name, entry.protocol(), device(station, entry, settings)?, settings))
+        let device = powered::device(station, world.as_ref(), name, settings)?;
+        Ok(Played::new(name, entry.protocol(), device, settings))
     };
     station.device.iter().map(played).collect()
-}
-
-fn device(
-    station: &Station,
-    entry: &DeviceEntry,
-    settings: &EmulatedDevice,
-) -> Result<Box<dyn Device>, StationError> {
-    match entry {
-        DeviceEntry::Board(_) => {
-            let missing = || StationError::missing("chip", "an emulated board carries a simulated chip");
-            let spec = station.chip.as_ref().ok_or_else(missing)?.spec()?;
-            let (seed, script) = (station.emulate.chip_seed, station.emulate.script.clone());
-            let board = BoardDevice::new(spec, seed, script);
-            Ok(Box::new(board.map_err(|error| StationError::missing("chip", error.to_string()))?))
-        }
-        DeviceEntry::Qontrol(chain) => {
-            let mut played = QontrolChain::new(&settings.kinds(chain)?);
-            settings.open_channels.iter().for_each(|&channel| played.load(channel, f64::INFINITY));
-            Ok(Box::new(played))
-        }
-    }
 }
 
 impl Played {

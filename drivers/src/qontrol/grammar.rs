@@ -42,6 +42,24 @@ impl Line {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+impl Line {
+    /// The line that says the same; `None` for garbage.
+    pub(super) fn rewritten(&self) -> Option<String> {
+        Some(match self {
+            Self::Ok => "OK".to_owned(),
+            Self::Enumerated => "\x06OK".to_owned(),
+            Self::Error { .. } => self.text(),
+            Self::Volts(value) => format!("{value:+.4} V"),
+            Self::Milliamperes(value) => format!("{value:+.4} mA"),
+            Self::Count(count) => count.to_string(),
+            Self::Firmware(version) => version.clone(),
+            Self::Module { id, index } => format!("{id}: {index}"),
+            Self::Garbage(_) => return None,
+        })
+    }
+}
+
 fn known(line: &str) -> Option<Line> {
     match line {
         "OK" => return Some(Line::Ok),

@@ -132,6 +132,14 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Interlocks(Vec<(Written, Option<bool>)>);
 
+impl Condition {
+    /// What it is about, as the station file writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
 impl Interlocks {
     /// Conditions that all have to be met.
     #[must_use]

@@ -29,7 +29,14 @@ pub enum Answer {
 pub async fn ask(connector: &dyn Connector, protocol: &str) -> Result<Answer, LinkError> {
     let mut wire = connector.open().await?;
     let lost = |_| LinkError::Lost { place: connector.place() };
-    let question = if protocol == "board" { hello() } else { b"\nnupall?\n".to_vec() };
+    let question = match protocol {
+        "board" => hello(),
+        "qontrol" => b"\nnupall?\n".to_vec(),
+        "thorlabs_mtd415t" => b"\nm?\n".to_vec(),
+        "santec_tsl570" => b"*IDN?\r".to_vec(),
+        "red_pitaya" => b"*IDN?\r\n".to_vec(),
+        _ => b"*IDN?\n".to_vec(),
+    };
     wire.write_all(&question).await.map_err(lost)?;
     let mut heard = Vec::new();
     let mut buffer = [0; 1024];
@@ -46,7 +53,8 @@ pub async fn ask(connector: &dyn Connector, protocol: &str) -> Result<Answer, Li
         }
     }
     let text = String::from_utf8_lossy(&heard);
-    let modules: Vec<_> = text.lines().filter(|line| line.contains(": ")).map(str::trim).collect();
+    let says = |line: &&str| if protocol == "qontrol" { line.contains(": ") } else { !line.is_empty() };
+    let modules: Vec<_> = text.split(['\n', '\r']).map(str::trim).filter(says).collect();
     Ok(if modules.is_empty() { Answer::Mute } else { Answer::Heard(modules.join(", ")) })
 }
 

@@ -1,54 +1,29 @@
 //! An instrument behind a session: known by name, with every setting read back.
 
+mod greeting;
+mod once;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
+use self::greeting::greet;
 use super::{
-    error::{ScpiError, shown},
+    error::ScpiError,
     identity::{Identity, Model},
-    number::integer,
     session::{Dialect, Session},
     setting::Setting,
 };
 use crate::link::{Connector, LinkStatistics};
 
+pub use greeting::{BootSign, InstrumentError};
+
 /// Tries of what a new connection may mend.
 const TRIES: u32 = 3;
 /// Pause before the second try; the third waits twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Entries of the error queue that are read at most.
-const MOST_ERRORS: usize = 32;
 /// Pause between two looks whether something is done.
 const POLL: Duration = Duration::from_millis(20);
-/// The event-enable register as it is set on connecting; it is 0 after power-on.
-const MARK: i64 = 61;
-/// "Power on" in the event status register (IEEE 488.2, 11.5.1).
-const POWER_ON: i64 = 0x80;
-
-/// How it is seen that an instrument was switched off and on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootSign {
-    /// Bit 7 of `*ESR?`.
-    PowerOnEvent,
-    /// `*ESE`, set on connecting, has gone back to 0: for servers that never set the power-on bit.
-    EventMark,
-}
-
-/// An entry of the error queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstrumentError {
-    /// Number: negative ones are SCPI's, positive ones the maker's.
-    pub code: i64,
-    /// Text.
-    pub text: String,
-}
-
-impl std::fmt::Display for InstrumentError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.text, self.code)
-    }
-}
 
 /// A named instrument whose settings are read back.
 ///
@@ -268,217 +243,4 @@ impl Instrument {
     fn is_verified(&self) -> bool {
         self.verified && self.session.is_open()
     }
-
-    /// Whether to try again after `error`.
-    async fn again(&mut self, error: ScpiError, tried: &mut u32) -> Result<(), ScpiError> {
-        if !error.is_of_the_wire() || *tried >= TRIES {
-            return Err(error);
-        }
-        sleep(PAUSE * *tried).await;
-        self.session.count().retries += 1;
-        *tried += 1;
-        Ok(())
-    }
-
-    /// Opens, identifies and verifies again if need be.
-    async fn ready(&mut self) -> Result<(), ScpiError> {
-        if self.is_verified() {
-            return Ok(());
-        }
-        self.verified = false;
-        let (identity, rebooted) = greet(&mut self.session, self.model, self.boot_sign).await?;
-        if (&identity.model, &identity.serial) != (&self.identity.model, &self.identity.serial) {
-            self.session.close();
-            return Err(wrong(&self.session, &identity, self.identity.to_string()));
-        }
-        let lost = if rebooted { Vec::new() } else { self.lost().await? };
-        self.verified = true;
-        if rebooted && !self.settings.is_empty() {
-            self.settings.clear();
-            return Err(ScpiError::Rebooted { place: self.place() });
-        }
-        if lost.is_empty() {
-            return Ok(());
-        }
-        self.forget(|setting| lost.iter().any(|(query, _)| *query == setting.query));
-        let lost: Vec<String> = lost.into_iter().map(|(query, found)| format!("{query} {found}")).collect();
-        Err(ScpiError::SettingsLost { place: self.place(), lost: lost.join(", ") })
-    }
-
-    /// Settings that the instrument no longer holds, with what it holds.
-    async fn lost(&mut self) -> Result<Vec<(String, String)>, ScpiError> {
-        let mut lost = Vec::new();
-        for setting in self.settings.clone() {
-            let found = self.session.ask(&setting.query).await?;
-            if !self.says(&setting, &found)? {
-                lost.push((setting.query, found));
-            }
-        }
-        self.confirm("after a new connection").await?;
-        Ok(lost)
-    }
-
-    async fn set_once(&mut self, setting: &Setting) -> Result<(), ScpiError> {
-        self.ready().await?;
-        self.session.send(&setting.command).await?;
-        self.read_back(setting).await
-    }
-
-    async fn expect_once(&mut self, setting: &Setting) -> Result<(), ScpiError> {
-        self.ready().await?;
-        self.read_back(setting).await
-    }
-
-    async fn read_back(&mut self, setting: &Setting) -> Result<(), ScpiError> {
-        let found = self.session.ask(&setting.query).await?;
-        self.confirm(&setting.command).await?;
-        if self.says(setting, &found)? {
-            return Ok(());
-        }
-        // Whatever made it so may have met other settings too.
-        self.session.close();
-        Err(ScpiError::NotHeld {
-            place: self.place(),
-            command: setting.command.clone(),
-            query: setting.query.clone(),
-            found,
-            expected: setting.held.to_string(),
-        })
-    }
-
-    async fn command_once(&mut self, command: &str) -> Result<(), ScpiError> {
-        self.ready().await?;
-        self.session.send(command).await?;
-        self.confirm(command).await
-    }
-
-    async fn ask_once<T>(
-        &mut self,
-        query: &str,
-        patience: Option<Duration>,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<T, ScpiError> {
-        self.ready().await?;
-        let patience = patience.unwrap_or(self.session.dialect().patience);
-        let answer = self.session.ask_within(query, patience).await?;
-        self.confirm(query).await?;
-        parse(&answer).map_err(|expected| self.misread(query, answer.as_bytes(), expected))
-    }
-
-    async fn ask_block_once<T>(
-        &mut self,
-        query: &str,
-        most: usize,
-        patience: Option<Duration>,
-        parse: impl Fn(&[u8]) -> Result<T, String>,
-    ) -> Result<T, ScpiError> {
-        self.ready().await?;
-        let patience = patience.unwrap_or(self.session.dialect().patience);
-        let bytes = self.session.ask_block(query, most, patience).await?;
-        self.confirm(query).await?;
-        parse(&bytes).map_err(|expected| self.misread(query, &bytes, expected))
-    }
-
-    /// Whether it was switched off, and its error queue. Last of every call.
-    async fn confirm(&mut self, command: &str) -> Result<(), ScpiError> {
-        let rebooted = was_rebooted(&mut self.session, self.boot_sign).await?;
-        let errors = errors(&mut self.session).await?;
-        if rebooted {
-            self.settings.clear();
-            // The mark is set anew by the next call.
-            self.session.close();
-            return Err(ScpiError::Rebooted { place: self.place() });
-        }
-        if errors.is_empty() {
-            return Ok(());
-        }
-        self.session.count().refusals += 1;
-        let errors: Vec<String> = errors.iter().map(InstrumentError::to_string).collect();
-        Err(ScpiError::Refused {
-            place: self.place(),
-            command: command.to_owned(),
-            errors: errors.join("; "),
-        })
-    }
-
-    fn says(&mut self, setting: &Setting, answer: &str) -> Result<bool, ScpiError> {
-        match setting.held.is_said_by(answer) {
-            Some(said) => Ok(said),
-            None => Err(self.misread(&setting.query, answer.as_bytes(), format!("{}", setting.held))),
-        }
-    }
-
-    fn misread(&mut self, query: &str, answer: &[u8], expected: String) -> ScpiError {
-        self.session.close();
-        self.session.malformed(query, shown(answer), expected)
-    }
-}
-
-/// Opens, identifies, empties the error queue and says whether the instrument was switched on since the last greeting.
-async fn greet(
-    session: &mut Session,
-    model: Model,
-    boot_sign: BootSign,
-) -> Result<(Identity, bool), ScpiError> {
-    session.open().await?;
-    let identity = session.identify().await?;
-    if !model.takes(&identity) {
-        session.close();
-        return Err(wrong(session, &identity, model.name.to_owned()));
-    }
-    let rebooted = was_rebooted(session, boot_sign).await?;
-    // What stands in the queue is none of ours.
-    errors(session).await?;
-    if boot_sign == BootSign::EventMark {
-        session.send(&format!("*ESE {MARK}")).await?;
-    }
-    Ok((identity, rebooted))
-}
-
-fn wrong(session: &Session, found: &Identity, expected: String) -> ScpiError {
-    ScpiError::WrongInstrument { place: session.place(), found: found.to_string(), expected }
-}
-
-async fn was_rebooted(session: &mut Session, boot_sign: BootSign) -> Result<bool, ScpiError> {
-    let query = match boot_sign {
-        BootSign::PowerOnEvent => "*ESR?",
-        BootSign::EventMark => "*ESE?",
-    };
-    let answer = session.ask(query).await?;
-    match integer(&answer) {
-        Ok(register) if (0..256).contains(&register) => Ok(match boot_sign {
-            BootSign::PowerOnEvent => register & POWER_ON != 0,
-            BootSign::EventMark => register != MARK,
-        }),
-        _ => {
-            session.close();
-            Err(session.malformed(query, shown(answer.as_bytes()), "a register of 8 bits"))
-        }
-    }
-}
-
-/// The error queue, read until it says that there is no more.
-async fn errors(session: &mut Session) -> Result<Vec<InstrumentError>, ScpiError> {
-    let query = "SYST:ERR?";
-    let mut errors = Vec::new();
-    while errors.len() < MOST_ERRORS {
-        let answer = session.ask(query).await?;
-        match queue_entry(&answer) {
-            Some(entry) if entry.code == 0 => return Ok(errors),
-            Some(entry) => errors.push(entry),
-            None => {
-                session.close();
-                return Err(session.malformed(query, shown(answer.as_bytes()), "a number and a quoted text"));
-            }
-        }
-    }
-    session.close();
-    Err(session.malformed(query, errors[0].to_string(), format!("fewer than {MOST_ERRORS} errors")))
-}
-
-/// `<number>,"<text>"`.
-fn queue_entry(answer: &str) -> Option<InstrumentError> {
-    let (code, text) = answer.split_once(',')?;
-    let text = text.trim_start().strip_prefix('"')?.strip_suffix('"')?;
-    Some(InstrumentError { code: integer(code).ok()?, text: text.to_owned() })
 }

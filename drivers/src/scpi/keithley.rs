@@ -9,7 +9,7 @@ use super::{
     identity::Model,
     instrument::{BootSign, Instrument},
     line::LineEnding,
-    number::{reading, sent},
+    number::{number, reading, sent},
     session::Dialect,
     setting::{Held, Setting},
 };
@@ -112,6 +112,16 @@ impl Keithley2450 {
         let limited = [FUNCTION, COMPLIANCE];
         self.instrument.require(&limited, "configure the current limit", "a voltage is set")?;
         self.instrument.set(level(volts)).await
+    }
+
+    /// The voltage that it is set to, as it says.
+    ///
+    /// # Errors
+    /// The instrument refuses or does not answer.
+    pub async fn volts(&mut self) -> Result<Volts, ScpiError> {
+        self.instrument
+            .ask(LEVEL, None, |answer| number(answer).map(Volts).map_err(|error| error.to_string()))
+            .await
     }
 
     /// Switches the output.

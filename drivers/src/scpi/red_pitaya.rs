@@ -11,7 +11,7 @@ use super::{
     identity::Model,
     instrument::{BootSign, Instrument},
     line::LineEnding,
-    number::valid,
+    number::{number, valid},
     session::Dialect,
     setting::{Held, Setting},
 };
@@ -93,6 +93,20 @@ impl RedPitaya {
         self.instrument.set(Setting::new(&header("VOLT"), 0, none)).await?;
         let held = Held::Number { value: volts.0, tolerance: 1e-5 };
         self.instrument.set(Setting::new(&header("VOLT:OFFS"), format!("{:.6}", volts.0), held)).await
+    }
+
+    /// The voltage that an output is set to, 1 or 2, as the instrument says; 0 V while it is off.
+    ///
+    /// # Errors
+    /// The instrument refuses or does not answer.
+    pub async fn volts(&mut self, output: u8) -> Result<Volts, ScpiError> {
+        channel("output", output)?;
+        let on = |answer: &str| Held::Switch(true).is_said_by(answer).ok_or_else(|| "0 or 1".to_owned());
+        if !self.instrument.ask(&format!("OUTPUT{output}:STATE?"), None, on).await? {
+            return Ok(Volts(0.0));
+        }
+        let volts = |answer: &str| number(answer).map(Volts).map_err(|error| error.to_string());
+        self.instrument.ask(&format!("SOUR{output}:VOLT:OFFS?"), None, volts).await
     }
 
     /// Switches an output, 1 or 2.

@@ -8,6 +8,8 @@
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     error::{ScpiError, within},
     identity::Model,
@@ -39,7 +41,8 @@ const EMISSION: &str = ":POW:STAT";
 const SHUTTER: &str = ":POW:SHUT";
 
 /// Command set, and with it the unit of wavelengths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CommandSet {
     /// Wavelengths in nanometres.
     Legacy,

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::StationError;
+use super::{FastEntry, LaserEntry, MeterEntry, SourceEntry, StationError, ThermostatEntry};
 use crate::{
     link::Port,
-    qontrol::{Mode, ModuleKind},
+    qontrol::{CHANNELS, Mode, ModuleKind},
+    safety::{LimitError, LimitsSpec, ParkSpec},
 };
 
 /// A device on a wire, by the protocol that it speaks.
@@ -15,7 +16,21 @@ pub enum DeviceEntry {
     /// An FPGA or microcontroller board that speaks alora's own protocol.
     Board(BoardEntry),
     /// A chain of Qontrol modules.
-    Qontrol(QontrolEntry),
+    Qontrol(Box<QontrolEntry>),
+    /// A Keysight N7744 or N7745 power meter.
+    #[serde(rename = "keysight_n774x")]
+    KeysightN774x(MeterEntry),
+    /// A Keithley 2450 source meter.
+    #[serde(rename = "keithley_2450")]
+    Keithley2450(SourceEntry),
+    /// A Santec TSL-570 laser.
+    #[serde(rename = "santec_tsl570")]
+    SantecTsl570(LaserEntry),
+    /// A Thorlabs MTD415T temperature controller.
+    #[serde(rename = "thorlabs_mtd415t")]
+    ThorlabsMtd415t(ThermostatEntry),
+    /// A Red Pitaya.
+    RedPitaya(FastEntry),
 }
 
 /// A board.
@@ -51,6 +66,16 @@ pub struct QontrolEntry {
     pub vmax_volt: f64,
     /// Highest current of every channel, in milliamperes, above 0, at most 24.
     pub imax_milliampere: f64,
+    /// Steps of the converter by which a value may be read back beside the one written, 0 to 100: above 0 for modules that
+    /// read back what they measure.
+    #[serde(default)]
+    pub tolerance: u16,
+    /// The host's own limits and ramps; absent: only those above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsSpec>,
+    /// Where outputs rest when the processor is parked.
+    #[serde(default)]
+    pub park: ParkSpec,
 }
 
 fn usual_watchdog() -> u16 {
@@ -68,6 +93,11 @@ impl DeviceEntry {
         match self {
             Self::Board(board) => &board.port,
             Self::Qontrol(chain) => &chain.port,
+            Self::KeysightN774x(meter) => &meter.port,
+            Self::Keithley2450(source) => &source.port,
+            Self::SantecTsl570(laser) => &laser.port,
+            Self::ThorlabsMtd415t(thermostat) => &thermostat.port,
+            Self::RedPitaya(fast) => &fast.port,
         }
     }
 
@@ -75,6 +105,11 @@ impl DeviceEntry {
         match self {
             Self::Board(board) => &mut board.port,
             Self::Qontrol(chain) => &mut chain.port,
+            Self::KeysightN774x(meter) => &mut meter.port,
+            Self::Keithley2450(source) => &mut source.port,
+            Self::SantecTsl570(laser) => &mut laser.port,
+            Self::ThorlabsMtd415t(thermostat) => &mut thermostat.port,
+            Self::RedPitaya(fast) => &mut fast.port,
         }
     }
 
@@ -84,6 +119,39 @@ impl DeviceEntry {
         match self {
             Self::Board(_) => "board",
             Self::Qontrol(_) => "qontrol",
+            Self::KeysightN774x(_) => "keysight_n774x",
+            Self::Keithley2450(_) => "keithley_2450",
+            Self::SantecTsl570(_) => "santec_tsl570",
+            Self::ThorlabsMtd415t(_) => "thorlabs_mtd415t",
+            Self::RedPitaya(_) => "red_pitaya",
+        }
+    }
+
+    /// Highest voltage and number of channels of a source; `None` for what is none.
+    pub(super) fn drives(&self) -> Option<(f64, usize)> {
+        match self {
+            Self::Qontrol(chain) => {
+                let modules =
+                    if chain.modules.is_empty() { usize::MAX / CHANNELS } else { chain.modules.len() };
+                Some((chain.vmax_volt, modules * CHANNELS))
+            }
+            Self::Keithley2450(source) => Some((source.vmax_volt, 1)),
+            Self::RedPitaya(fast) => Some((fast.vmax_volt, 2)),
+            _ => None,
+        }
+    }
+
+    /// Detector channels, `Some(None)` where only the device knows how many; `None` for what is no detector.
+    pub(super) fn detects(&self) -> Option<Option<usize>> {
+        match self {
+            Self::KeysightN774x(_) => Some(None),
+            Self::Qontrol(chain) if chain.modules.is_empty() => Some(None),
+            Self::Qontrol(chain) => {
+                let inputs = chain.modules.iter().filter(|kind| kind.as_str() == "S8i").count();
+                (inputs > 0).then_some(Some(inputs * CHANNELS))
+            }
+            Self::RedPitaya(_) => Some(Some(2)),
+            _ => None,
         }
     }
 
@@ -93,11 +161,12 @@ impl DeviceEntry {
                 within(&format!("{key}.watchdog_ms"), f64::from(board.watchdog_ms), 10.0, 60_000.0)?;
                 within(&format!("{key}.window"), board.window as f64, 1.0, 64.0)
             }
-            Self::Qontrol(chain) => {
-                chain.kinds()?;
-                within(&format!("{key}.vmax_volt"), chain.vmax_volt, 1e-3, 12.0)?;
-                within(&format!("{key}.imax_milliampere"), chain.imax_milliampere, 1e-3, 24.0)
-            }
+            Self::Qontrol(chain) => chain.check(key),
+            Self::KeysightN774x(meter) => meter.check(key),
+            Self::Keithley2450(source) => source.check(key),
+            Self::SantecTsl570(laser) => laser.check(key),
+            Self::ThorlabsMtd415t(thermostat) => thermostat.check(key),
+            Self::RedPitaya(fast) => fast.check(key),
         }
     }
 }
@@ -120,6 +189,27 @@ pub(super) fn kinds_of(key: &str, names: &[String]) -> Result<Vec<ModuleKind>, S
 }
 
 impl QontrolEntry {
+    fn check(&self, key: &str) -> Result<(), StationError> {
+        let modules = self.kinds()?.len();
+        within(&format!("{key}.vmax_volt"), self.vmax_volt, 1e-3, 12.0)?;
+        within(&format!("{key}.imax_milliampere"), self.imax_milliampere, 1e-3, 24.0)?;
+        within(&format!("{key}.tolerance"), f64::from(self.tolerance), 0.0, 100.0)?;
+        let unfit = |what: &str, error: LimitError| {
+            StationError::value(
+                format!("{key}.{what}"),
+                error.to_string(),
+                "channels and voltages of this chain",
+            )
+        };
+        // How many modules are there, only a chain that is named knows.
+        if modules == 0 {
+            return Ok(());
+        }
+        let Some(limits) = &self.limits else { return Ok(()) };
+        let limits = limits.for_channels(modules * CHANNELS).map_err(|error| unfit("limits", error))?;
+        self.park.check(&limits).map_err(|error| unfit("park", error))
+    }
+
     /// Modules that have to answer.
     pub(super) fn kinds(&self) -> Result<Vec<ModuleKind>, StationError> {
         kinds_of("modules", &self.modules)

@@ -1,6 +1,6 @@
 //! From a station to its processor and devices.
 
-use super::{BoardEntry, DeviceEntry, QontrolEntry, Station, StationError};
+use super::{BoardEntry, DeviceEntry, QontrolEntry, Station, StationError, compose};
 use crate::{
     Amperes, BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId, Volts,
     board::{BoardBackend, BoardOptions, LinkOptions},
@@ -8,7 +8,7 @@ use crate::{
     qontrol::{ChainOptions, ChannelLimits},
 };
 
-/// Connects to the processor of a checked station.
+/// Connects to the processor of a checked station: its bench, unless `processor.device` names a board.
 ///
 /// # Errors
 /// A station without a processor, or a device that does not answer as it should.
@@ -16,11 +16,16 @@ pub async fn connect(
     station: &Station,
     access: &PortAccess,
 ) -> Result<Box<dyn PhotonicBackend>, BackendError> {
-    let unfit = |error: StationError| BackendError {
-        processor: ProcessorId(station.name.clone()),
-        operation: Operation::Connect,
-        kind: BackendErrorKind::mismatch("station file", error, "a processor"),
-    };
+    match &station.bench {
+        Some(bench) if station.processor.device.is_empty() => {
+            Ok(Box::new(compose::bench(station, bench, access).await?))
+        }
+        _ => Ok(Box::new(board(station, access).await?)),
+    }
+}
+
+async fn board(station: &Station, access: &PortAccess) -> Result<BoardBackend, BackendError> {
+    let unfit = |error: StationError| failed(&station.name, error.into());
     let (name, board) = station.board().map_err(unfit)?;
     let mut nominal = station.nominal().map_err(unfit)?;
     if let Some(limit) = board.limit {
@@ -28,12 +33,18 @@ pub async fn connect(
     }
     let link = LinkOptions { window: board.window, ..LinkOptions::default() };
     let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
-    let connector = access.claim(name, &board.port).map_err(|error| BackendError {
-        processor: ProcessorId(name.to_owned()),
-        operation: Operation::Connect,
-        kind: error.into(),
-    })?;
-    Ok(Box::new(BoardBackend::connect(connector, options).await?))
+    let connector = access.claim(name, &board.port).map_err(|error| failed(name, error.into()))?;
+    BoardBackend::connect(connector, options).await
+}
+
+pub(super) fn failed(processor: &str, kind: BackendErrorKind) -> BackendError {
+    BackendError { processor: ProcessorId(processor.to_owned()), operation: Operation::Connect, kind }
+}
+
+impl From<StationError> for BackendErrorKind {
+    fn from(error: StationError) -> Self {
+        Self::mismatch("station file", error, "a processor")
+    }
 }
 
 impl Station {
@@ -44,7 +55,7 @@ impl Station {
     pub fn board(&self) -> Result<(&str, &BoardEntry), StationError> {
         let boards = self.device.iter().filter_map(|(name, entry)| match entry {
             DeviceEntry::Board(board) => Some((name.as_str(), board)),
-            DeviceEntry::Qontrol(_) => None,
+            _ => None,
         });
         let wanted = &self.processor.device;
         let chosen: Vec<_> = boards.filter(|(name, _)| wanted.is_empty() || name == wanted).collect();
@@ -55,7 +66,10 @@ impl Station {
                 format!("\"{wanted}\""),
                 "a device that speaks `board`",
             )),
-            [] => Err(StationError::missing("device", "a processor needs a device that speaks `board`")),
+            [] => Err(StationError::missing(
+                "device",
+                "a processor needs a device that speaks `board`, or a table `bench`",
+            )),
             _ => Err(StationError::missing("processor.device", "several boards are there; name one")),
         }
     }
@@ -69,6 +83,7 @@ impl QontrolEntry {
     pub fn options(&self) -> Result<ChainOptions, StationError> {
         let limits =
             ChannelLimits { volts: Volts(self.vmax_volt), amperes: Amperes(self.imax_milliampere / 1000.0) };
-        Ok(ChainOptions::new(limits).expecting(&self.kinds()?).in_mode(self.mode))
+        let options = ChainOptions::new(limits).expecting(&self.kinds()?).in_mode(self.mode);
+        Ok(ChainOptions { tolerance: self.tolerance, ..options })
     }
 }

@@ -27,7 +27,7 @@ struct Write<'a> {
 /// Every write, one actuator a line, or one JSON object.
 pub(super) fn show(plan: &DryRun, json: bool) -> Result<(), Error> {
     let in_words = |codes: &[u16]| -> Vec<String> {
-        codes.iter().enumerate().map(|(actuator, &code)| (plan.in_words)(actuator, code)).collect()
+        codes.iter().enumerate().map(|(actuator, &code)| plan.wiring.in_words(actuator, code)).collect()
     };
     if json {
         let writes = plan.writes.iter().map(|one| Write {

@@ -140,6 +140,14 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
             let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
             Box::new(BoardSubject::new(BoardBackend::connect(connector, options).await?))
         }
+        other => {
+            let reason = format!(
+                "{} speaks {}: the cable test is for devices that speak board or qontrol",
+                arguments.device,
+                other.protocol()
+            );
+            return Err(input(&arguments.station, reason));
+        }
     })
 }
 

@@ -65,8 +65,8 @@ impl QontrolChain {
     fn addressed(&self, scope: Scope, values: usize) -> Option<Range<usize>> {
         let channels = match scope {
             Scope::Unaddressed | Scope::All => 0..self.channels(),
-            Scope::Number(channel) => channel..channel + 1,
-            Scope::From(first) => first..first + values,
+            Scope::Number(channel) => channel..channel.saturating_add(1),
+            Scope::From(first) => first..first.saturating_add(values),
         };
         (channels.end <= self.channels()).then_some(channels)
     }
@@ -115,7 +115,7 @@ impl QontrolChain {
     fn read_modules(&mut self, property: Property, scope: Scope, answers: &mut Vec<u8>) {
         let modules = match scope {
             Scope::All => 0..self.modules.len(),
-            Scope::Number(module) => module..module + 1,
+            Scope::Number(module) => module..module.saturating_add(1),
             _ if property == Property::Enumerate => 0..self.modules.len(),
             _ => 0..1,
         };

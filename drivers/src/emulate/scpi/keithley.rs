@@ -25,6 +25,7 @@ type Load = Box<dyn FnMut(Volts, Duration) -> Amperes + Send>;
 pub struct EmulatedKeithley2450 {
     source: Source,
     load: Load,
+    listener: Box<dyn FnMut(Volts) + Send>,
     language: &'static str,
 }
 
@@ -73,7 +74,7 @@ impl EmulatedKeithley2450 {
     pub fn new(seed: u64) -> Self {
         let mut noise = Noise::new(seed);
         let load = Box::new(move |volts: Volts, _| Amperes(volts.0 / OHMS + noise.normal(NOISE)));
-        Self { source: Source::POWER_ON, load, language: "SCPI" }
+        Self { source: Source::POWER_ON, load, listener: Box::new(|_| ()), language: "SCPI" }
     }
 
     /// With another load: amperes at a voltage, at a time.
@@ -81,6 +82,18 @@ impl EmulatedKeithley2450 {
     pub fn loaded_with(mut self, hook: impl FnMut(Volts, Duration) -> Amperes + Send + 'static) -> Self {
         self.load = Box::new(hook);
         self
+    }
+
+    /// `hook` is told what stands at the terminals after each command: 0 V while the output is off.
+    #[must_use]
+    pub fn heard_by(mut self, hook: impl FnMut(Volts) + Send + 'static) -> Self {
+        self.listener = Box::new(hook);
+        self
+    }
+
+    fn tell(&mut self) {
+        let drives = self.source.output && !self.source.sources_current;
+        (self.listener)(Volts(if drives { self.source.volts } else { 0.0 }));
     }
 
     /// In another command set; only the answer to `*LANG?` differs.
@@ -194,7 +207,7 @@ impl EmulatedKeithley2450 {
 
 impl ScpiInstrument for EmulatedKeithley2450 {
     fn identity(&self) -> String {
-        "KEITHLEY INSTRUMENTS,MODEL 2450,04000001,1.7.12b".to_owned()
+        "KEITHLEY INSTRUMENTS,MODEL 2450,EMULATED01,1.7.12b".to_owned()
     }
 
     fn ending(&self) -> LineEnding {
@@ -202,6 +215,19 @@ impl ScpiInstrument for EmulatedKeithley2450 {
     }
 
     fn execute(&mut self, command: &Command, now: Duration, stuck: &Stuck) -> Result<Answer, Fault> {
+        let answer = self.carry_out(command, now, stuck);
+        self.tell();
+        answer
+    }
+
+    fn restart(&mut self) {
+        self.source = Source::POWER_ON;
+        self.tell();
+    }
+}
+
+impl EmulatedKeithley2450 {
+    fn carry_out(&mut self, command: &Command, now: Duration, stuck: &Stuck) -> Result<Answer, Fault> {
         if command.is("OUTPut#[:STATe]") {
             if command.query {
                 return Ok(switch(self.source.output));
@@ -236,9 +262,5 @@ impl ScpiInstrument for EmulatedKeithley2450 {
             return answer;
         }
         self.function(command)
-    }
-
-    fn restart(&mut self) {
-        self.source = Source::POWER_ON;
     }
 }

@@ -132,7 +132,7 @@ impl EmulatedPowerMeter {
 impl ScpiInstrument for EmulatedPowerMeter {
     fn identity(&self) -> String {
         let model = if self.ports.len() == 4 { "N7744A" } else { "N7745A" };
-        format!("Keysight Technologies,{model},MY00000001,V1.15")
+        format!("Keysight Technologies,{model},EMULATED01,V1.15")
     }
 
     fn ending(&self) -> LineEnding {

@@ -262,7 +262,7 @@ fn channel(number: u32) -> Result<usize, Fault> {
 
 impl ScpiInstrument for EmulatedRedPitaya {
     fn identity(&self) -> String {
-        "REDPITAYA,INSTR2024,0,01-16".to_owned()
+        "REDPITAYA,INSTR2024,EMULATED01,01-16".to_owned()
     }
 
     fn ending(&self) -> LineEnding {

@@ -192,7 +192,7 @@ impl EmulatedTsl570 {
 
 impl ScpiInstrument for EmulatedTsl570 {
     fn identity(&self) -> String {
-        "SANTEC,TSL-570,21020001,0001.0000.0001".to_owned()
+        "SANTEC,TSL-570,EMULATED01,0001.0000.0001".to_owned()
     }
 
     fn ending(&self) -> LineEnding {

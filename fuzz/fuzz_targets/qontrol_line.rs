@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../checks/qontrol.rs"]
+mod qontrol;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| qontrol::line(bytes));
