@@ -9,6 +9,7 @@ mod write_back;
 
 pub use error::DeployError;
 pub use inference::{OnChipOutcome, run_on_chip};
+pub(crate) use plan::target_from;
 pub use plan::{DeploymentPlan, PlannedLayer, vanished_deltas};
 pub use record::{DeploymentRecord, LayerRecord, LayerSummary, StoredLayer};
 pub use verify::{VerificationOutcome, verify};

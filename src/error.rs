@@ -6,7 +6,9 @@ use alora_calibration::{
     CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
     characterise::CharacteriseError,
 };
-use alora_drivers::{BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError};
+use alora_drivers::{
+    BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError, safety::GuardError,
+};
 
 use crate::{
     config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
@@ -47,6 +49,8 @@ pub enum Error {
     Link(#[from] LinkError),
     #[error(transparent)]
     Chain(#[from] ChainError),
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     #[error(transparent)]
     Deploy(#[from] DeployError),
     #[error(transparent)]
@@ -142,6 +146,7 @@ impl Error {
             Self::Device { class, .. } => return *class,
             Self::Link(error) => return link_class(error),
             Self::Chain(error) => return chain_class(error),
+            Self::Guard(_) => return ExitCode::DeviceFault,
             _ => {}
         }
         // Transparent: its causes are the error's own.
@@ -213,6 +218,7 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
         | BackendErrorKind::Refused { .. }
         | BackendErrorKind::NotHeld { .. }
         | BackendErrorKind::Rebooted { .. }
+        | BackendErrorKind::Unwatched
         | BackendErrorKind::Tripped { .. } => ExitCode::DeviceFault,
         BackendErrorKind::Version { .. }
         | BackendErrorKind::Mismatch(_)

@@ -13,6 +13,7 @@ pub mod error;
 pub mod examine;
 pub mod figures;
 pub mod finetune;
+pub mod guarded;
 pub mod kernel;
 pub mod memory;
 pub mod model;

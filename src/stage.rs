@@ -4,6 +4,7 @@
 mod characterize;
 mod curve;
 mod deploy;
+mod dry_run;
 mod fit;
 mod measure;
 mod report;
@@ -16,6 +17,7 @@ mod watch;
 pub use characterize::{ChipReport, DefectReport, Readings, characterize};
 pub use curve::accuracy_figure;
 pub use deploy::{Deployed, deploy, processor_from};
+pub use dry_run::{DryRun, PlannedWrite, Wiring, dry_run, dry_run_of_tiles};
 pub use fit::FULL_SCALE;
 pub use fit::{Fitted, fit_pairs, fit_record};
 pub use measure::{Measured, calibrate_and_measure, connect, nominal};

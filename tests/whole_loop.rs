@@ -77,6 +77,62 @@ fn run_reports_the_loop_as_one_object_and_leaves_every_file_it_names() {
     assert_ne!(figures(&report), figures(&other));
 }
 
+/// The codes of the deployment in `chip`, told beforehand and without the processor.
+fn a_dry_run_tells_what_is_written(folder: &Path, config: &str, deploy: &[&str], deployment: &[&str]) {
+    // A station whose port does not exist: nothing is opened.
+    let station = |limit: u16| {
+        let text = format!(
+            "chip = {{ preset = \"incoherent-16x16\" }}\n[device.board]\nprotocol = \"board\"\nport = \"/dev/nowhere\"\n\
+             limit = {limit}\n"
+        );
+        fs::write(folder.join("station.toml"), text).unwrap();
+    };
+    station(255);
+    let plan = [config, "--dry-run", "--json", "--set", "processor.station=station.toml"];
+    let planned = json(folder, &[&["deploy"][..], &plan, deploy].concat());
+    let verified = [&["verify"][..], &plan, &deploy[..2], deployment].concat();
+    assert_eq!(json(folder, &verified)["writes"], planned["writes"], "what is written again is the same");
+    let mut arrays =
+        ndarray_npy::NpzReader::new(fs::File::open(folder.join("chip/deployment.npz")).unwrap()).unwrap();
+    let writes = planned["writes"].as_array().unwrap();
+    assert_eq!(writes.len(), 49 * 2 + 2 * 2 + 2 * 2 + 2);
+    for write in writes {
+        let (layer, tile) = (write["layer"].as_str().unwrap(), number(write, "/tile") as usize);
+        let held: ndarray::Array2<u16> = arrays.by_name(&format!("{layer}.codes")).unwrap();
+        assert_eq!(write["codes"], serde_json::json!(held.row(tile).to_vec()), "{layer}, tile {tile}");
+    }
+    let code = number(&writes[0], "/codes/7");
+    let words = format!("{:.2} % of full scale", 100.0 * code / 255.0);
+    assert_eq!(writes[0]["in_words"][7], words.as_str());
+    assert!(!folder.join("runs").exists(), "a dry run leaves nothing");
+
+    let text = [&["deploy", config, "--dry-run"][..], deploy].concat();
+    let output = alora(folder, &text).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(&format!("  actuator    7: code {code:>5} of   255, {words}\n")),
+        "{}",
+        &text[..2000]
+    );
+
+    // A bench knows volts: 5 V are the highest code of its heaters.
+    let bench = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/emulated-bench.toml");
+    let small = ["--set", "processor.preset=incoherent-mzi-4x4"];
+    json(folder, &[&["calibrate", config, "--out", "small", "--json"][..], &small].concat());
+    let bench = format!("processor.station={bench}");
+    let at_bench = ["deploy", config, "--dry-run", "--json", "--set", &bench];
+    let weights = ["--calibration", "small/calibration.toml", "--weights", "tuned/merged.safetensors"];
+    let planned = json(folder, &[&at_bench[..], &weights].concat());
+    let volts = 5.0 * number(&planned, "/writes/0/codes/3") / number(&planned, "/limits/3");
+    assert_eq!(planned["writes"][0]["in_words"][3], format!("{volts:.4} V at channel 3 of heaters").as_str());
+
+    station(10);
+    let output = alora(folder, &[&["deploy"][..], &plan, deploy].concat()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("is above its limit of 10; nothing was applied"), "{message}");
+}
+
 #[test]
 fn the_stages_pass_files_and_verification_tells_good_from_bad() {
     let folder = TempDir::new().unwrap();
@@ -96,6 +152,8 @@ fn the_stages_pass_files_and_verification_tells_good_from_bad() {
     let verified = json(path, &[&verify[..], &["--json"]].concat());
     assert_eq!(number(&verified, "/recoded"), 0.0, "the same calibration gives the same codes");
     assert_eq!(verified["verified"], verified["tiles"]);
+
+    a_dry_run_tells_what_is_written(path, config, &deploy, &verify[4..]);
 
     // A limit that no processor keeps: out of specification.
     let text = fs::read_to_string(path.join("chip/deployment.toml")).unwrap();

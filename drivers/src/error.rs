@@ -165,6 +165,11 @@ pub enum BackendErrorKind {
     /// The device is not the one that the station file describes.
     #[error(transparent)]
     Mismatch(Box<Mismatch>),
+    /// The supervisor of this process is gone.
+    #[error(
+        "the supervisor, which zeroes the outputs when this program dies, is gone; nothing was sent. Park, and start again"
+    )]
+    Unwatched,
     /// An instrument of a bench.
     #[error(transparent)]
     Instrument(Box<InstrumentFault>),

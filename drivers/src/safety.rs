@@ -2,6 +2,7 @@
 //!
 //! Everything but the supervisor's runner is pure: it looks at values and answers, and writes nothing.
 
+mod guarded;
 mod interlock;
 mod limits;
 pub mod make_safe;
@@ -11,6 +12,7 @@ mod quantity;
 mod ramp;
 mod supervisor;
 
+pub use guarded::Guarded;
 pub use interlock::{
     Age, Blocked, Change, Condition, ConditionError, Interlocks, Reading, Readings, Verdict,
 };
@@ -21,6 +23,6 @@ pub use park::{ParkPolicy, ParkPolicyError, ParkSpec, Parked};
 pub use quantity::{Ohms, Quantity, QuantityError, WattsPerSecond};
 pub use ramp::{Ramp, RampError, RampStep};
 pub use supervisor::{
-    Done, Guard, GuardError, Heard, Outcome, Reason, SafeAction, SafeBytes, Timing, Watch, supervise,
-    zero_by_line,
+    Done, Guard, GuardError, Heard, Outcome, Reason, SafeAction, Timing, Watch, WatchedDevice, all_ended,
+    make_all_safe, supervise,
 };

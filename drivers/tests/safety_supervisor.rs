@@ -13,8 +13,13 @@ use std::{
 };
 
 use alora_drivers::{
+    ActuatorFrame, BackendErrorKind, PhotonicBackend,
     link::{Connector, InMemory, LinkError, Port},
-    safety::{Done, Guard, Outcome, Reason, SafeAction, SafeBytes, Timing, supervise, zero_by_line},
+    mock::Spec,
+    safety::{
+        Done, Guard, Guarded, Outcome, Reason, SafeAction, Timing, all_ended, make_all_safe, make_safe::Made,
+        supervise,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, sink},
@@ -32,12 +37,38 @@ fn timing() -> Timing {
     Timing { silence: Duration::from_secs(2), give_up: Duration::from_secs(10), end_hanging_host: false }
 }
 
+/// What makes the device of these tests safe.
 fn safe_bytes() -> Vec<u8> {
-    zero_by_line(4).concat()
+    (0..9).map(|channel| format!("v{channel}=0\n")).collect::<String>().into_bytes()
+}
+
+/// Sends them line by line; the device never answers.
+struct Lines(Arc<dyn Connector>);
+
+#[async_trait::async_trait]
+impl SafeAction for Lines {
+    fn place(&self) -> String {
+        self.0.place()
+    }
+
+    async fn make_safe(&self) -> Result<Made, LinkError> {
+        let lost = |_| LinkError::Lost { place: self.place() };
+        let mut wire = self.0.open().await?;
+        for line in safe_bytes().split_inclusive(|&byte| byte == b'\n') {
+            wire.write_all(line).await.map_err(lost)?;
+            // Reading also keeps the wire open until the bytes have left it.
+            let _ = timeout(Duration::from_millis(20), wire.read_u8()).await;
+        }
+        Ok(zeroed())
+    }
+}
+
+fn zeroed() -> Made {
+    Made::Zero("all taken".to_owned())
 }
 
 fn action(connector: Arc<dyn Connector>) -> Arc<dyn SafeAction> {
-    Arc::new(SafeBytes::new(connector, zero_by_line(4), Duration::from_millis(20)))
+    Arc::new(Lines(connector))
 }
 
 // In virtual time, within this process.
@@ -71,13 +102,20 @@ async fn outcome(lines: &[u8], hangs_up: bool) -> (Outcome, UnboundedReceiver<Du
 }
 
 fn made_safe(reason: Reason) -> Outcome {
-    let done = vec![Done { place: "memory".to_owned(), tries: 1, failure: None }];
+    let done = vec![Done { place: "memory".to_owned(), tries: 1, made: Ok(zeroed()) }];
     Outcome::MadeSafe { reason, done }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_hangs_up_without_a_goodbye_has_its_outputs_zeroed() {
-    for lines in [&b""[..], b"alive\n", b"alive\ngoodby", b"goodbye"] {
+async fn a_host_that_hangs_up_while_it_drives_has_its_outputs_zeroed() {
+    for lines in [
+        &b"driving\n"[..],
+        b"driving\nalive\n",
+        b"driving\nalive\ngoodby",
+        b"driving\ngoodbye",
+        b"driving\nparked\ndriving\n",
+        b"driving\nparke",
+    ] {
         let (outcome, mut wires) = outcome(lines, true).await;
         assert_eq!(outcome, made_safe(Reason::HostDied));
         assert_eq!(taken(&mut wires).await, safe_bytes());
@@ -87,7 +125,7 @@ async fn a_host_that_hangs_up_without_a_goodbye_has_its_outputs_zeroed() {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_falls_silent_has_its_outputs_zeroed_when_its_time_is_up() {
     let start = Instant::now();
-    let (outcome, mut wires) = outcome(b"alive\nwhatever\n", false).await;
+    let (outcome, mut wires) = outcome(b"driving\nalive\nwhatever\n", false).await;
     assert_eq!(outcome, made_safe(Reason::HostSilent));
     assert_eq!(taken(&mut wires).await, safe_bytes());
     let took = start.elapsed();
@@ -102,9 +140,13 @@ async fn a_host_that_asks_has_its_outputs_zeroed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_says_goodbye_is_left_alone() {
-    for hangs_up in [false, true] {
-        let (outcome, mut wires) = outcome(b"alive\ngoodbye\n", hangs_up).await;
+async fn a_host_that_has_parked_is_left_alone() {
+    let goodbye = &b"driving\nalive\ngoodbye\n"[..];
+    let parked = &b"driving\nparked\n"[..];
+    for (lines, hangs_up) in
+        [(goodbye, false), (goodbye, true), (parked, true), (b"alive\n", true), (b"", true)]
+    {
+        let (outcome, mut wires) = outcome(lines, hangs_up).await;
         assert_eq!(outcome, Outcome::Goodbye);
         assert!(wires.try_recv().is_err(), "no wire is opened");
     }
@@ -120,7 +162,7 @@ async fn a_device_that_is_not_there_at_first_is_tried_again_and_does_not_hold_up
         fn place(&self) -> String {
             "late".to_owned()
         }
-        async fn make_safe(&self) -> Result<(), LinkError> {
+        async fn make_safe(&self) -> Result<Made, LinkError> {
             if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3 {
                 return Err(LinkError::Lost { place: self.place() });
             }
@@ -128,17 +170,44 @@ async fn a_device_that_is_not_there_at_first_is_tried_again_and_does_not_hold_up
         }
     }
     let gone: Arc<dyn Connector> = Arc::new(InMemory::new("gone", |_| false));
-    let (host, pipe) = duplex(64);
+    let (mut host, pipe) = duplex(64);
+    host.write_all(b"driving\n").await.unwrap();
     drop(host);
     let actions = vec![action(gone), Arc::new(Late(refuse, opens)) as Arc<dyn SafeAction>];
     let Outcome::MadeSafe { mut done, .. } = supervise(pipe, sink(), actions, timing()).await else {
         panic!("the host died")
     };
     done.sort_by(|a, b| a.place.cmp(&b.place));
-    assert!(done[0].failure.as_ref().unwrap().contains("nothing is plugged in"), "{done:?}");
+    assert!(done[0].made.as_ref().unwrap_err().contains("nothing is plugged in"), "{done:?}");
     assert!(done[0].tries > 100, "tried for 10 s: {done:?}");
-    assert_eq!((done[1].tries, &done[1].failure), (4, &None));
+    assert!(!done[0].is_safe() && done[0].to_string().starts_with("gone cannot be zeroed: "), "{}", done[0]);
+    assert!(done[0].to_string().ends_with("; switch the supply off by hand"), "{}", done[0]);
+    assert_eq!((done[1].tries, &done[1].made), (4, &Ok(zeroed())));
+    assert_eq!(done[1].to_string(), "late: zeroed; all taken");
     assert_eq!(taken(&mut wires).await, safe_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_does_not_say_that_it_is_zero_is_zeroed_again_and_then_named() {
+    struct Doubtful;
+    #[async_trait::async_trait]
+    impl SafeAction for Doubtful {
+        fn place(&self) -> String {
+            "heaters".to_owned()
+        }
+        async fn make_safe(&self) -> Result<Made, LinkError> {
+            Ok(Made::Sent("1 of 8 channels are NOT at 0 V".to_owned()))
+        }
+    }
+    let (mut host, pipe) = duplex(64);
+    host.write_all(b"safe\n").await.unwrap();
+    let outcome = supervise(pipe, sink(), vec![Arc::new(Doubtful)], timing()).await;
+    let Outcome::MadeSafe { done, .. } = outcome else { panic!("the host asked") };
+    assert!(done[0].tries > 100, "{done:?}");
+    assert_eq!(
+        done[0].to_string(),
+        "heaters cannot be zeroed: 1 of 8 channels are NOT at 0 V; switch the supply off by hand"
+    );
 }
 
 // With real processes.
@@ -165,35 +234,46 @@ async fn role_supervisor() {
 #[ignore = "the host, started by the tests"]
 async fn role_host() {
     let Ok(place) = env::var(PLACE) else { return };
-    let mut guard = Guard::start(again("role_supervisor", &place).into(), BOUND).await.unwrap();
-    let port: Port = place.parse().unwrap();
-    let mut wire = port.open().await.unwrap();
-    guard.alive().await.unwrap();
-    if env::var(ENDING).as_deref() == Ok("signalled") {
-        let pid = guard.pid().unwrap().to_string();
+    let ending = env::var(ENDING).unwrap();
+    let guard = Guard::start(again("role_supervisor", &place), BOUND).await.unwrap();
+    if ending == "signalled" {
+        let pid = guard.pid().to_string();
         for signal in ["-INT", "-TERM", "-HUP"] {
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }
     }
+    if ending == "panic" {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            make_all_safe();
+            usual(panic);
+        }));
+    }
+    let port: Port = place.parse().unwrap();
+    let mut wire = port.open().await.unwrap();
+    guard.driving().unwrap();
     wire.write_all(b"v0=4.5\n").await.unwrap();
-    match env::var(ENDING).as_deref() {
-        Ok("goodbye") => {
+    match ending.as_str() {
+        "parked" => {
             wire.write_all(b"parked\n").await.unwrap();
             drop(wire);
-            assert_eq!(guard.goodbye().await.unwrap().code(), Some(0));
+            guard.parked();
+            drop(guard);
+            assert!(all_ended(BOUND).await);
             std::process::exit(0);
         }
-        Ok("panic") => {
+        "panic" => {
             let hot = std::mem::replace(&mut wire, Box::new(duplex(1).0));
             let _kept = (hot, guard);
             panic!("as a bug would");
         }
-        Ok("silent") => std::future::pending().await,
-        _ => loop {
-            guard.alive().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        // This thread is also the one that says that the host works.
+        "silent" => loop {
+            std::thread::park();
         },
+        _ => {}
     }
+    std::future::pending().await
 }
 
 fn host(place: &str, ending: &str) -> Child {
@@ -273,7 +353,7 @@ async fn a_host_that_hangs_has_its_outputs_zeroed_while_it_lives() {
 #[tokio::test]
 async fn a_host_that_parks_is_not_followed_by_anything() {
     let (listener, place) = listener().await;
-    let mut host = host(&place, "goodbye");
+    let mut host = host(&place, "parked");
     let mut wire = hot(&listener).await;
     let mut rest = Vec::new();
     wire.read_to_end(&mut rest).await.unwrap();
@@ -310,13 +390,69 @@ async fn a_host_that_hangs_is_killed_where_its_port_opens_to_nobody_else() {
 
 #[tokio::test]
 async fn a_supervisor_that_does_not_start_or_is_not_ready_is_an_error() {
-    let missing = Guard::start(Command::new("/nowhere/supervisor").into(), BOUND).await.err().unwrap();
+    let missing = Guard::start(Command::new("/nowhere/supervisor"), BOUND).await.err().unwrap();
     assert!(missing.to_string().contains("does not start; no output is enabled"), "{missing}");
-    let mute = Guard::start(Command::new("true").into(), BOUND).await.err().unwrap();
+    let mute = Guard::start(Command::new("true"), BOUND).await.err().unwrap();
     assert!(mute.to_string().contains("does not start"), "{mute}");
     let mut cat = Command::new("cat");
     cat.stderr(Stdio::null());
     let patience = Duration::from_millis(50);
-    let late = Guard::start(cat.into(), patience).await.err().unwrap();
+    let late = Guard::start(cat, patience).await.err().unwrap();
     assert_eq!(late.to_string(), "the supervisor was not ready within 50ms; no output is enabled");
+}
+
+/// A simulated chip with a supervisor of the device at `place`.
+async fn guarded(place: &str) -> (Guarded, u32) {
+    let guard = Guard::start(again("role_supervisor", place), BOUND).await.unwrap();
+    let pid = guard.pid();
+    let chip = Spec::preset("incoherent-16x16").unwrap().connect(1, Default::default());
+    (Guarded::new(chip, guard), pid)
+}
+
+#[tokio::test]
+async fn a_guarded_processor_keeps_the_contract() {
+    let connect = async || Box::new(guarded("tcp:127.0.0.1:9").await.0) as Box<dyn PhotonicBackend>;
+    assert_eq!(alora_drivers::contract::check(connect).await.map_err(|broken| format!("{broken:?}")), Ok(()));
+}
+
+#[tokio::test]
+async fn a_guarded_processor_that_is_let_go_while_it_is_driven_is_zeroed_and_one_that_is_parked_is_not() {
+    for parks in [false, true] {
+        let (listener, place) = listener().await;
+        let (mut chip, _) = guarded(&place).await;
+        let actuators = chip.descriptor().limits.len();
+        let _ = chip.apply(&ActuatorFrame(vec![1; actuators])).await.unwrap();
+        if parks {
+            chip.park().await.unwrap();
+        }
+        drop(chip);
+        if parks {
+            let left_alone = timeout(Duration::from_millis(100), listener.accept()).await;
+            assert!(left_alone.is_err(), "parked");
+        } else {
+            let (mut wire, _) = timeout(BOUND, listener.accept()).await.unwrap().unwrap();
+            assert_eq!(until_safe(&mut wire).await, safe_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_driven_once_the_supervisor_is_gone_but_parking_works() {
+    let (mut chip, pid) = guarded("tcp:127.0.0.1:9").await;
+    let frame = ActuatorFrame(vec![1; chip.descriptor().limits.len()]);
+    let _ = chip.apply(&frame).await.unwrap();
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    let refused = timeout(BOUND, async {
+        loop {
+            match chip.apply(&frame).await {
+                Err(error) => break error,
+                Ok(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let refused = refused.await.unwrap();
+    assert_eq!(refused.kind, BackendErrorKind::Unwatched);
+    assert!(refused.kind.to_string().contains("is gone; nothing was sent"), "{}", refused.kind);
+    assert_eq!(chip.read_back().await.unwrap(), frame, "nothing was sent");
+    chip.park().await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alora_calibration::LawChoice;
-use alora_drivers::link::Port;
+use alora_drivers::{link::Port, safety::WatchedDevice};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Override;
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Soak(Soak),
     /// Zero every output that a station file names, even when the file is broken or its devices are not as they should be.
     Safe(Safe),
+    /// Zero the devices when the command that started this ends without parking them.
+    #[command(hide = true)]
+    Supervise(Supervise),
     /// List serial ports with their USB serial numbers, and the devices of a station.
     Devices(Devices),
     /// Check what keeps devices from working: rights, latency timers, locks, answers.
@@ -188,6 +191,9 @@ pub(crate) struct Deploy {
     /// Adapters (safetensors), merged or kept digital as `deployment.adapters` says.
     #[arg(long)]
     pub(crate) adapters: Option<PathBuf>,
+    /// Print every write with its unit, limits checked, without opening a device.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `alora verify`.
@@ -204,6 +210,9 @@ pub(crate) struct Verify {
     /// The deployment to verify (deployment.toml).
     #[arg(long)]
     pub(crate) deployment: PathBuf,
+    /// Print every write with its unit, limits checked, without opening a device.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }
@@ -263,6 +272,18 @@ pub(crate) struct Safe {
     pub(crate) overrides: Overrides,
 }
 
+/// `alora supervise`.
+#[derive(Debug, Args)]
+pub(crate) struct Supervise {
+    /// Devices: a JSON list of objects with `name`, `protocol` and `port`.
+    #[arg(value_parser = watched)]
+    pub(crate) devices: Watched,
+}
+
+/// Devices to watch over.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched(pub(crate) Vec<WatchedDevice>);
+
 /// `alora devices`, `alora doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
@@ -299,6 +320,10 @@ fn seed(text: &str) -> Result<u64, String> {
         .ok()
         .filter(|seed| *seed <= i64::MAX as u64)
         .ok_or_else(|| format!("a seed is a whole number from 0 to {}", i64::MAX))
+}
+
+fn watched(text: &str) -> Result<Watched, String> {
+    serde_json::from_str(text).map(Watched).map_err(|error| error.to_string())
 }
 
 fn law(name: &str) -> Result<LawChoice, String> {

@@ -2,16 +2,18 @@
 
 mod characterize;
 mod devices;
+mod dry_run;
 mod emulate;
 mod safe;
 mod show;
 mod soak;
+mod supervise;
 mod sweep;
 mod watch;
 
 use std::path::{Path, PathBuf};
 
-use alora_calibration::{ErrorModel, Observer, Provenance, read_pairs};
+use alora_calibration::{Calibration, ErrorModel, Observer, Provenance, read_pairs};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -44,6 +46,7 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Emulate(arguments) => emulate::emulate(&arguments).await,
         Command::Soak(arguments) => soak::soak(&arguments, observer).await,
         Command::Safe(arguments) => safe::safe(&arguments).await,
+        Command::Supervise(arguments) => supervise::supervise(&arguments).await,
         Command::Devices(arguments) => devices::devices(&arguments),
         Command::Doctor(arguments) => devices::doctor(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,
@@ -183,12 +186,17 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
         }
         None => (Mlp::read(&arguments.weights)?.0, None),
     };
-    let mut processor = stage::processor_from(&config, &arguments.calibration).await?;
     let merging = config.deployment.adapters == AdapterMode::Merged;
     let (model, digital) = match adapters {
         Some((adapters, model)) if merging => (adapters.merged(&model)?.to_mlp().unwrap_or(base), None),
         other => (base, other.map(|(adapters, _)| adapters)),
     };
+    if arguments.dry_run {
+        let calibration = Calibration::read(&arguments.calibration)?;
+        let plan = stage::dry_run(&config, &calibration, &model, digital.as_ref())?;
+        return dry_run::show(&plan, arguments.stage.output.json);
+    }
+    let mut processor = stage::processor_from(&config, &arguments.calibration).await?;
     let pipeline = stage::perceptron_pipeline(&config, &data.test)?;
     let mut prepared = Prepared::open(&arguments.stage, config)?;
     let mut context = prepared.context(observer);
@@ -210,6 +218,14 @@ async fn deploy_weights(arguments: &Deploy, observer: &mut dyn Observer) -> Resu
 async fn verify(arguments: &Verify, observer: &mut dyn Observer) -> Result<(), Error> {
     let config = config::load(&arguments.config, &arguments.overrides.set)?;
     let (record, layers) = DeploymentRecord::read(&arguments.deployment)?;
+    if arguments.dry_run {
+        let calibration = Calibration::read(&arguments.calibration)?;
+        let tiles = layers.iter().flat_map(|layer| {
+            layer.targets.outer_iter().map(|target| (layer.name.as_str(), target.to_owned()))
+        });
+        let plan = stage::dry_run_of_tiles(&config, &calibration, tiles)?;
+        return dry_run::show(&plan, arguments.json);
+    }
     let mut processor = stage::processor_from(&config, &arguments.calibration).await?;
     let descriptor = processor.descriptor().clone();
     if (record.tile_rows, record.tile_cols) != (descriptor.outputs, descriptor.inputs) {

@@ -35,8 +35,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            #[expect(clippy::print_stderr, reason = "the command line's own output")]
-            None => eprintln!("{text}"),
+            None => super::say(text),
         }
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn target_of(layer: &str, index: usize, tile: &ScaledTile) -> Result<
     target_from(layer, index, tile.quantised.clone())
 }
 
-pub(super) fn target_from(
+pub(crate) fn target_from(
     layer: &str,
     index: usize,
     weights: Array2<f64>,

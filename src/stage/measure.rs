@@ -12,6 +12,7 @@ use super::{Context, Purpose};
 use crate::{
     config::{Config, ConfigError, load_station},
     error::Error,
+    guarded,
 };
 
 const TOOL: &str = concat!("alora ", env!("CARGO_PKG_VERSION"));
@@ -37,7 +38,7 @@ pub async fn connect(config: &Config) -> Result<(Box<dyn PhotonicBackend>, DataS
         return Ok((spec.connect(config.processor.chip_seed, config.processor.script.clone()), data_sheet));
     };
     let data_sheet = station.nominal().map_err(|error| unfit(config, error))?.data_sheet;
-    Ok((alora_drivers::station::connect(&station, &PortAccess::of(TOOL)).await?, data_sheet))
+    Ok((guarded::connect(&station, &PortAccess::of(TOOL)).await?, data_sheet))
 }
 
 /// What the processor of `config` should be, without connecting to it.
@@ -64,7 +65,7 @@ fn simulated(config: &Config) -> Result<Spec, Error> {
 }
 
 /// The station on which the processor stands, with the configuration's ports; `None` for a simulated one.
-fn station_of(config: &Config) -> Result<Option<Station>, Error> {
+pub(super) fn station_of(config: &Config) -> Result<Option<Station>, Error> {
     let Some(path) = &config.processor.station else { return Ok(None) };
     let mut station = load_station(path, &[])?;
     for (name, port) in &config.processor.ports {
@@ -73,7 +74,7 @@ fn station_of(config: &Config) -> Result<Option<Station>, Error> {
     Ok(Some(station))
 }
 
-fn unfit(config: &Config, error: StationError) -> Error {
+pub(super) fn unfit(config: &Config, error: StationError) -> Error {
     let path = config.processor.station.clone().unwrap_or_default();
     Error::Input { path, reason: error.to_string() }
 }

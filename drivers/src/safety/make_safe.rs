@@ -1,21 +1,21 @@
 //! Everything to zero, by the plainest means, on ports of which little is known.
 
+mod board;
+mod chain;
+mod scpi;
+
 use std::time::Duration;
 
-use alora_board_protocol::{Frame, FrameReader, Kind, REPLY, Request, max_encoded};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncReadExt,
     time::{Instant, timeout_at},
 };
 
-use super::supervisor::zero_by_line;
 use crate::link::{Connector, LinkError, Port, Transport};
 
 /// Wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// Channels of the longest chain that is zeroed without being known.
-const CHANNELS: usize = 128;
 
 /// What a port may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,17 +25,42 @@ pub enum Protocol {
     Board,
     /// A chain of Qontrol modules.
     Qontrol,
+    /// A Keithley 2450 source meter.
+    #[serde(rename = "keithley_2450")]
+    Keithley2450,
+    /// A Santec TSL-570 laser.
+    #[serde(rename = "santec_tsl570")]
+    SantecTsl570,
+    /// A Red Pitaya.
+    RedPitaya,
+    /// A Keysight power meter, which drives nothing.
+    #[serde(rename = "keysight_n774x")]
+    KeysightN774x,
+    /// A Thorlabs temperature controller: a chip that warms up is not what makes it safe.
+    #[serde(rename = "thorlabs_mtd415t")]
+    ThorlabsMtd415t,
     /// Nobody knows: all are tried.
     Unknown,
 }
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Made {
     /// The device says that it is zero.
     Zero(String),
+    /// There is nothing to zero on such a device.
+    Kept(String),
     /// The bytes are out, but nothing came back that says so.
     Sent(String),
+}
+
+impl Made {
+    /// Whether the device is known to be as it should.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        !matches!(self, Self::Sent(_))
+    }
 }
 
 impl Protocol {
@@ -45,6 +70,11 @@ impl Protocol {
         match name {
             "board" => Self::Board,
             "qontrol" => Self::Qontrol,
+            "keithley_2450" => Self::Keithley2450,
+            "santec_tsl570" => Self::SantecTsl570,
+            "red_pitaya" => Self::RedPitaya,
+            "keysight_n774x" => Self::KeysightN774x,
+            "thorlabs_mtd415t" => Self::ThorlabsMtd415t,
             _ => Self::Unknown,
         }
     }
@@ -74,74 +104,44 @@ pub fn ports_in(text: &str) -> Vec<(Port, Protocol)> {
     found
 }
 
-/// Zeroes whatever is at `port`. Nobody's lock is respected: safety comes first.
+/// Zeroes whatever is at `port`. Nobody's lock is respected: safety comes first. A port with nothing to zero is not opened.
 ///
 /// # Errors
 /// The port cannot be opened, or is gone.
 pub async fn zero(port: &Port, protocol: Protocol) -> Result<Made, LinkError> {
+    if let Some(kept) = kept(protocol) {
+        return Ok(kept);
+    }
     let mut wire = port.open().await?;
-    let lost = |_| LinkError::Lost { place: port.place() };
+    let made = match protocol {
+        Protocol::Board => board::zero(&mut wire).await,
+        Protocol::Qontrol => chain::zero(&mut wire).await,
+        Protocol::Unknown => zero_unknown(&mut wire).await,
+        known => scpi::zero(&mut wire, known).await,
+    };
+    made.map_err(|_| LinkError::Lost { place: port.place() })
+}
+
+/// A device on which there is nothing to zero.
+fn kept(protocol: Protocol) -> Option<Made> {
     match protocol {
-        Protocol::Board => zero_board(&mut wire).await.map_err(lost),
-        Protocol::Qontrol => zero_chain(&mut wire).await.map_err(lost),
-        Protocol::Unknown => match zero_board(&mut wire).await.map_err(lost)? {
-            Made::Sent(_) => zero_chain(&mut wire).await.map_err(lost),
-            made => Ok(made),
-        },
-    }
-}
-
-/// Parks, with numbers that no host uses, then reads that nothing is driven.
-async fn zero_board(wire: &mut Box<dyn Transport>) -> std::io::Result<Made> {
-    let mut frame = vec![0; max_encoded(8)];
-    // A delimiter first, for what a host left half sent.
-    let mut bytes = vec![0];
-    for (seq, request) in [(0xEFF0, Request::Sense), (0xEFF1, Request::Park), (0xEFF2, Request::Hello)] {
-        if let Some(length) = request.encode(seq, &mut frame) {
-            bytes.extend_from_slice(&frame[..length]);
+        Protocol::KeysightN774x => Some(Made::Kept("a power meter: it measures only".to_owned())),
+        Protocol::ThorlabsMtd415t => {
+            Some(Made::Kept("a temperature controller: it holds its temperature".to_owned()))
         }
+        _ => None,
     }
-    wire.write_all(&bytes).await?;
-    let mut reader = FrameReader::new(vec![0; max_encoded(300)]);
-    let mut parked = false;
-    let end = Instant::now() + PATIENCE;
-    let mut buffer = [0; 512];
-    while let Ok(read) = timeout_at(end, wire.read(&mut buffer)).await {
-        let mut heard = match read? {
-            0 => break,
-            count => &buffer[..count],
-        };
-        while let Some(frame) = reader.feed(&mut heard) {
-            parked |= frame.is_ok_and(|frame| is_parked(&frame));
-            if parked {
-                return Ok(Made::Zero("a board: parked, it says".to_owned()));
-            }
-        }
-    }
-    Ok(Made::Sent("PARK was sent to a board that does not answer".to_owned()))
 }
 
-fn is_parked(frame: &Frame<'_>) -> bool {
-    frame.kind == Kind::Park as u8 | REPLY && frame.seq == 0xEFF1
-}
-
-/// Every channel by a line of its own, twice, then all are read back.
-async fn zero_chain(wire: &mut Box<dyn Transport>) -> std::io::Result<Made> {
-    for line in zero_by_line(CHANNELS) {
-        wire.write_all(&line).await?;
-        listen(wire, Duration::from_millis(1)).await?;
+async fn zero_unknown(wire: &mut Box<dyn Transport>) -> std::io::Result<Made> {
+    match board::zero(wire).await? {
+        Made::Sent(_) => {}
+        made => return Ok(made),
     }
-    listen(wire, PATIENCE / 2).await?;
-    wire.write_all(b"vall?\n").await?;
-    let answer = listen(wire, PATIENCE).await?;
-    let text = String::from_utf8_lossy(&answer);
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| line.ends_with(" V")).collect();
-    let driven = lines.iter().filter(|line| line.trim_start_matches(['+', '-']) != "0.0000 V").count();
-    Ok(match (lines.len(), driven) {
-        (0, _) => Made::Sent("zeros were sent to a chain that does not answer".to_owned()),
-        (channels, 0) => Made::Zero(format!("a chain: {channels} channels read back as 0 V")),
-        (channels, driven) => Made::Sent(format!("a chain: {driven} of {channels} channels are NOT at 0 V")),
-    })
+    match scpi::identify(wire).await? {
+        Some(instrument) => scpi::zero(wire, instrument).await,
+        None => chain::zero(wire).await,
+    }
 }
 
 /// What comes until the wire is quiet for `quiet`.
@@ -150,7 +150,7 @@ async fn listen(wire: &mut Box<dyn Transport>, quiet: Duration) -> std::io::Resu
     let mut buffer = [0; 1024];
     while let Ok(read) = timeout_at(Instant::now() + quiet, wire.read(&mut buffer)).await {
         match read? {
-            0 => break,
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             count => heard.extend_from_slice(&buffer[..count]),
         }
     }
@@ -172,6 +172,9 @@ mod tests {
             [device.board]
             protocol = 'board'
             port = 'tcp:10.0.0.7:5500' # was "/dev/ttyACM9"
+            [device.laser]
+            port = "tcp:10.0.0.8:5000"
+            protocol = "santec_tsl570
             [device.mystery]
             port = "usb:A7@921600"
         "#;
@@ -181,6 +184,7 @@ mod tests {
             [
                 (port("/dev/ttyUSB0"), Protocol::Qontrol),
                 (port("tcp:10.0.0.7:5500"), Protocol::Board),
+                (port("tcp:10.0.0.8:5000"), Protocol::SantecTsl570),
                 (port("usb:A7@921600"), Protocol::Unknown),
             ]
         );

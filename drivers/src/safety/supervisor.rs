@@ -1,13 +1,15 @@
 //! A process that outlives its host and makes the devices safe when the host is gone, however it went.
 //!
-//! The host starts it with a pipe to its standard input ([`Guard`]) and writes a line now and then. The pipe ends when the host
-//! dies, by an error, a panic or `kill -9`: the system closes it. What the supervisor cannot do: outlive the machine's power,
-//! zero a device whose cable is out, or open a serial port that a host that hangs still has, unless it may kill that host
-//! ([`Timing::end_hanging_host`]). A device's own watchdog covers these.
+//! The host starts it with a pipe to its standard input ([`Guard`]), tells it when outputs are driven and when they are parked, and
+//! says now and then that it works. The pipe ends when the host dies, by an error, a panic or `kill -9`: the system closes it. What
+//! the supervisor cannot do: outlive the machine's power, zero a device whose cable is out, or open a serial port that a host that
+//! hangs still has, unless it may kill that host ([`Timing::end_hanging_host`]). A device's own watchdog covers these.
 //!
 //! | line from the host | meaning |
 //! |---|---|
-//! | `alive` | the host works; due within [`Timing::silence`] |
+//! | `driving` | outputs are driven from now on: when the pipe ends, make the devices safe |
+//! | `parked` | all is parked, as at the beginning: when the pipe ends, end |
+//! | `alive` | the host works; due within [`Timing::silence`] while it drives |
 //! | `safe` | make the devices safe: the host cannot |
 //! | `goodbye` | all is parked: end |
 
@@ -15,7 +17,7 @@ mod action;
 mod guard;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -24,8 +26,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-pub use action::{SafeAction, SafeBytes, zero_by_line};
-pub use guard::{Guard, GuardError};
+use super::make_safe::Made;
+
+pub use action::{SafeAction, WatchedDevice};
+pub use guard::{Guard, GuardError, all_ended, make_all_safe};
 pub use watch::{Heard, Reason, Watch};
 
 /// Longest line that is listened to.
@@ -36,7 +40,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 /// Times of a supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
-    /// A host silent for so long is taken to hang.
+    /// A host silent for so long while it drives is taken to hang.
     pub silence: Duration,
     /// How long actions that fail are tried again.
     pub give_up: Duration,
@@ -57,14 +61,35 @@ pub struct Done {
     pub place: String,
     /// Tries.
     pub tries: u32,
-    /// Why the last try failed; `None`: the safe state was sent.
-    pub failure: Option<String>,
+    /// How the last try ended, or why it failed.
+    pub made: Result<Made, String>,
+}
+
+impl Done {
+    /// Whether the device is known to be as it should.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.made.as_ref().is_ok_and(Made::is_safe)
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &self.place;
+        match &self.made {
+            Ok(Made::Zero(finding)) => write!(f, "{place}: zeroed; {finding}"),
+            Ok(Made::Kept(finding)) => write!(f, "{place}: left as it is; {finding}"),
+            Ok(Made::Sent(failure)) | Err(failure) => {
+                write!(f, "{place} cannot be zeroed: {failure}; switch the supply off by hand")
+            }
+        }
+    }
 }
 
 /// How a supervisor ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The host parked and said goodbye: nothing was sent.
+    /// The host ended with all parked: nothing was sent.
     Goodbye,
     /// The devices were made safe, or that was tried.
     MadeSafe {
@@ -75,7 +100,7 @@ pub enum Outcome {
     },
 }
 
-/// Watches a host until it says goodbye or is gone, and then runs all actions at once.
+/// Watches a host until it ends parked or is gone, and then runs all actions at once.
 ///
 /// `ready` is told the line `ready` first: the host enables no output before. Stop signals (Ctrl-C, SIGTERM, SIGHUP) are left to the
 /// host: they do not end this process. Needs a runtime of its own.
@@ -111,9 +136,15 @@ async fn watch(
     let _ = ready.write_all(b"ready\n").await;
     let _ = ready.flush().await;
     loop {
+        let patience = async {
+            match watch.deadline() {
+                Some(deadline) => sleep_until(start + deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         let heard = tokio::select! {
             read = next(&mut host, &mut line) => read,
-            () = sleep_until(start + watch.deadline()) => Heard::Nothing,
+            () = patience => Heard::Nothing,
         };
         match watch.hear(heard, start.elapsed()) {
             None => {}
@@ -154,15 +185,14 @@ async fn try_until(action: Arc<dyn SafeAction>, end: Instant) -> Done {
     loop {
         tries += 1;
         let left = end.saturating_duration_since(Instant::now());
-        let failure = match timeout(left, action.make_safe()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => {
-                Some(format!("{}: it did not take the bytes of its safe state in time", action.place()))
-            }
+        let made = match timeout(left, action.make_safe()).await {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it did not take the bytes of its safe state in time".to_owned()),
         };
-        if failure.is_none() || Instant::now() + BETWEEN_TRIES >= end {
-            return Done { place: action.place(), tries, failure };
+        let done = Done { place: action.place(), tries, made };
+        if done.is_safe() || Instant::now() + BETWEEN_TRIES >= end {
+            return done;
         }
         sleep(BETWEEN_TRIES).await;
     }

@@ -15,12 +15,15 @@ use crate::{
     error::{Error, ExitCode},
 };
 
+const NOT_KNOWN: &str = "NOT KNOWN";
+
 /// What was done to one port.
 #[derive(Serialize)]
 struct Outcome {
     port: Port,
     protocol: Protocol,
     zero: bool,
+    state: &'static str,
     finding: String,
 }
 
@@ -32,16 +35,20 @@ pub(super) async fn safe(arguments: &Safe) -> Result<(), Error> {
     }
     let mut outcomes = Vec::new();
     for (port, protocol) in targets {
-        let (zero, finding) = match make_safe::zero(&port, protocol).await {
-            Ok(Made::Zero(finding)) => (true, finding),
-            Ok(Made::Sent(finding)) => (false, finding),
-            Err(error) => (false, error.to_string()),
+        let (state, finding) = match make_safe::zero(&port, protocol).await {
+            Ok(Made::Zero(finding)) => ("zero", finding),
+            Ok(Made::Kept(finding)) => ("left as it is", finding),
+            Ok(Made::Sent(finding)) => (NOT_KNOWN, finding),
+            Err(error) => (NOT_KNOWN, error.to_string()),
         };
-        outcomes.push(Outcome { port, protocol, zero, finding });
+        outcomes.push(Outcome { port, protocol, zero: state == "zero", state, finding });
     }
     show(&outcomes, arguments.json)?;
-    let doubtful: Vec<_> =
-        outcomes.iter().filter(|outcome| !outcome.zero).map(|outcome| outcome.port.to_string()).collect();
+    let doubtful: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.state == NOT_KNOWN)
+        .map(|outcome| outcome.port.to_string())
+        .collect();
     if outcomes.is_empty() {
         let reason = "no port was found in it; give ports with --port".to_owned();
         return Err(Error::Input { path: arguments.station.clone().unwrap_or_default(), reason });
@@ -73,8 +80,7 @@ fn show(outcomes: &[Outcome], json: bool) -> Result<(), Error> {
     }
     let mut sheet = Sheet::new("everything to zero");
     for outcome in outcomes {
-        let mark = if outcome.zero { "zero" } else { "NOT KNOWN" };
-        sheet.columns(&outcome.port.to_string(), &[mark.to_owned(), outcome.finding.clone()]);
+        sheet.columns(&outcome.port.to_string(), &[outcome.state.to_owned(), outcome.finding.clone()]);
     }
     sheet.print()
 }

@@ -7,6 +7,7 @@ use alora_drivers::{
     board::{BoardBackend, BoardOptions, LinkOptions},
     link::{LinkStatistics, PortAccess},
     qontrol::Chain,
+    safety::{Guard, WatchedDevice},
     soak::{BoardSubject, ChainSubject, Pair, Soak as Values, SoakOutcome, Subject},
     station::{DeviceEntry, Station},
 };
@@ -17,6 +18,7 @@ use crate::{
     cli::table::{Sheet, line},
     config,
     error::Error,
+    guarded,
 };
 
 /// What a soak has come to.
@@ -39,6 +41,8 @@ struct SoakReport {
 pub(super) async fn soak(arguments: &Soak, observer: &mut dyn Observer) -> Result<(), Error> {
     let station = config::load_station(&arguments.station, &arguments.overrides.set)?;
     let mut log = arguments.log.as_deref().map(open_log).transpose()?;
+    let watched = WatchedDevice::of(&arguments.device, device(arguments, &station)?);
+    let guard = guarded::watch_over(&[watched]).await?;
     let mut subject = subject(arguments, &station).await?;
     let started = Instant::now();
     let mut report = SoakReport {
@@ -56,10 +60,13 @@ pub(super) async fn soak(arguments: &Soak, observer: &mut dyn Observer) -> Resul
         seconds: 0.0,
     };
     observer.on(Event::Started { stage: "set and read back", steps: arguments.pairs });
-    let outcome = all(arguments, &mut *subject, log.as_mut(), &mut report, observer).await;
+    let outcome = all(arguments, &mut *subject, guard.as_ref(), log.as_mut(), &mut report, observer).await;
     observer.on(Event::Finished);
     // Also after an error: nothing is left driven.
     let zeroed = subject.zero().await;
+    if let (Ok(()), Some(guard)) = (&zeroed, &guard) {
+        guard.parked();
+    }
     report.link = subject.statistics();
     report.seconds = started.elapsed().as_secs_f64();
     show(&report, arguments.json)?;
@@ -72,6 +79,7 @@ pub(super) async fn soak(arguments: &Soak, observer: &mut dyn Observer) -> Resul
 async fn all(
     arguments: &Soak,
     subject: &mut dyn Subject,
+    guard: Option<&Guard>,
     mut log: Option<&mut csv::Writer<std::fs::File>>,
     report: &mut SoakReport,
     observer: &mut dyn Observer,
@@ -81,6 +89,7 @@ async fn all(
         if observer.interrupted() {
             return Err(Error::Interrupted);
         }
+        guard.map_or(Ok(()), Guard::driving)?;
         let pair = values.next(subject).await.map_err(|reason| Error::Device {
             device: arguments.device.clone(),
             reason,
@@ -111,9 +120,13 @@ fn count(report: &mut SoakReport, pair: &Pair) {
     }
 }
 
+fn device<'a>(arguments: &Soak, station: &'a Station) -> Result<&'a DeviceEntry, Error> {
+    station.device(&arguments.device).map_err(|error| input(&arguments.station, error.to_string()))
+}
+
 async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>, Error> {
     let unfit = |error: alora_drivers::station::StationError| input(&arguments.station, error.to_string());
-    let entry = station.device(&arguments.device).map_err(unfit)?;
+    let entry = device(arguments, station)?;
     let connector = PortAccess::of(TOOL).claim(&arguments.device, entry.port())?;
     Ok(match entry {
         DeviceEntry::Qontrol(chain) => {

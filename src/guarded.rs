@@ -1,0 +1,67 @@
+//! The supervisor of what a command drives: a process of its own that zeroes the devices however this one ends.
+
+use std::{collections::BTreeSet, process::Command, sync::OnceLock, time::Duration};
+
+use alora_drivers::{
+    PhotonicBackend,
+    link::PortAccess,
+    safety::{Guard, Guarded, WatchedDevice},
+    station::{self, BenchEntry, Station},
+};
+
+use crate::error::Error;
+
+/// Wait for a supervisor that starts.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+static START: OnceLock<fn() -> Command> = OnceLock::new();
+
+/// From now on devices on wires are driven only under a supervisor, started by that command with the devices as JSON behind. A
+/// program that calls the stages as a library and never says this has to keep watch itself.
+pub fn supervise_with(start: fn() -> Command) {
+    // Said once, by the program.
+    let _ = START.set(start);
+}
+
+/// Starts a supervisor of `devices`; `None`: this program keeps watch itself.
+///
+/// # Errors
+/// It does not start: nothing may be driven.
+pub async fn watch_over(devices: &[WatchedDevice]) -> Result<Option<Guard>, Error> {
+    let Some(start) = START.get() else { return Ok(None) };
+    let mut command = start();
+    command.arg(serde_json::to_string(devices).unwrap_or_default());
+    Ok(Some(Guard::start(command, PATIENCE).await?))
+}
+
+/// Connects to the processor of a checked station, under a supervisor of all devices that make it.
+///
+/// # Errors
+/// The supervisor does not start (no port is opened then), or a device does not answer as it should.
+pub async fn connect(station: &Station, access: &PortAccess) -> Result<Box<dyn PhotonicBackend>, Error> {
+    let guard = watch_over(&devices_of_processor(station)).await?;
+    let backend = station::connect(station, access).await?;
+    Ok(match guard {
+        Some(guard) => Box::new(Guarded::new(backend, guard)),
+        None => backend,
+    })
+}
+
+/// The bench that makes the processor of a station; `None`: a board does.
+pub(crate) fn bench_of(station: &Station) -> Option<&BenchEntry> {
+    station.bench.as_ref().filter(|_| station.processor.device.is_empty())
+}
+
+/// The devices that [`station::connect`] opens.
+fn devices_of_processor(station: &Station) -> Vec<WatchedDevice> {
+    let names: BTreeSet<&str> = match bench_of(station) {
+        Some(bench) => {
+            let sources = [&bench.weights.device, &bench.inputs.device];
+            let others = bench.laser.iter().chain(&bench.thermostat);
+            sources.into_iter().chain(&bench.outputs.devices).chain(others).map(String::as_str).collect()
+        }
+        None => station.board().map(|(name, _)| name).into_iter().collect(),
+    };
+    let opened = station.device.iter().filter(|(name, _)| names.contains(name.as_str()));
+    opened.map(|(name, entry)| WatchedDevice::of(name, entry)).collect()
+}
