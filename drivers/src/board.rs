@@ -6,8 +6,10 @@ mod backend;
 mod chunks;
 mod deadline;
 mod link;
+mod look;
 mod session;
 mod wire;
 
 pub use backend::{BoardBackend, BoardOptions};
 pub use link::{Link, LinkOptions};
+pub(crate) use look::look;

@@ -6,6 +6,7 @@ mod chip;
 mod device;
 mod emulated;
 mod open;
+mod records;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub use chip::{Chip, DescribedChip, Nominal};
 pub use device::{BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
 pub use open::connect;
+pub use records::{Recording, connect_recorded, safe_name};
 
 /// A laboratory bench. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub struct Station {
     pub processor: ProcessorEntry,
     /// Devices by name.
     pub device: BTreeMap<String, DeviceEntry>,
+    /// What is recorded of what is done to them.
+    pub records: Recording,
     /// How `alora emulate` plays the devices.
     pub emulate: Emulated,
 }
@@ -90,6 +94,7 @@ impl Station {
         if !self.processor.device.is_empty() {
             self.board()?;
         }
+        self.records.check()?;
         self.emulate.check(self)
     }
 

@@ -20,6 +20,7 @@ fn programming() -> Programming {
         note: "ada µ: new weights".to_owned(),
         old: ActuatorFrame(vec![10; CHANNELS]),
         new: ActuatorFrame(vec![20, 21, 22, 23, 24, 10]),
+        generation: None,
     }
 }
 
@@ -65,7 +66,7 @@ fn check(states: &[ChannelState], sent: &[bool], committed: bool) {
                 assert_eq!(*code, programming().new.0[channel]);
             }
             ChannelState::Unknown { .. } => {}
-            ChannelState::Found(_) => panic!("nothing was read back"),
+            ChannelState::Found(_) | ChannelState::Zeroed => panic!("nothing was read back"),
         }
     }
 }

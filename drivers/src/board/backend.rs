@@ -13,9 +13,9 @@ use super::{
     session::Board,
 };
 use crate::{
-    ActuatorFrame, Applied, BackendError, BackendErrorKind, Celsius, Descriptor, InputBatch, Operation,
-    PhotonicBackend, ProcessorId, Readout,
-    clock::RecordClock,
+    ActuatorFrame, Applied, BackendError, BackendErrorKind, Celsius, Descriptor, Generation, InputBatch,
+    Operation, PhotonicBackend, ProcessorId, Readout,
+    clock::Clock,
     link::{Connector, LinkError, LinkStatistics},
     refusal,
     station::Nominal,
@@ -46,7 +46,7 @@ pub struct BoardBackend {
     connector: Arc<dyn Connector>,
     options: BoardOptions,
     descriptor: Descriptor,
-    clock: RecordClock,
+    clock: Clock,
     link: Option<Link>,
     /// The board as it was armed; `None` when it has to be armed again.
     armed: Option<Board>,
@@ -66,7 +66,7 @@ impl BoardBackend {
     /// that cannot be written.
     pub async fn connect(connector: Arc<dyn Connector>, options: BoardOptions) -> Result<Self, BackendError> {
         let descriptor = options.nominal.descriptor.clone();
-        let clock = RecordClock::start();
+        let clock = Clock::system();
         let mut board = Self {
             connector,
             options,
@@ -260,7 +260,7 @@ impl BoardBackend {
             let answer = format!("payloads of {most} bytes at most, which hold not even one vector");
             return Err(BackendErrorKind::refused(request, answer));
         }
-        let taken_at = self.clock.now();
+        let taken_at = self.clock.timestamp();
         let link = self.link().await?;
         let sense = link.sense().await?;
         let mut pending = Vec::with_capacity(pieces.len());
@@ -349,6 +349,11 @@ fn take(payload: &[u8], chunk: &Chunk, at_limit: &[i32], readout: &mut Readout) 
 impl PhotonicBackend for BoardBackend {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        let board = self.armed.as_ref().filter(|_| self.outputs_known)?;
+        Some(Generation { boot: board.boot_id, commits: board.commit_epoch })
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {

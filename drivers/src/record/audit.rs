@@ -13,10 +13,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    clock::Clock,
-    seal::{digest, hex, open, seal},
-};
+use super::seal::{digest, hex, open, seal};
+use crate::{ActuatorFrame, clock::Clock};
 
 pub use verify::{Flaw, Verified, verify};
 
@@ -42,8 +40,38 @@ pub struct AuditEvent {
     pub unit: Option<String>,
     /// For what reason.
     pub why: String,
+    /// What was found, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
+    /// Frames before and after, where all channels were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameChange>,
     /// True when no physical device stands behind it.
     pub simulated: bool,
+}
+
+/// A frame that took the place of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameChange {
+    /// SHA-256 of the codes before, little-endian.
+    pub old: String,
+    /// The same of those after.
+    pub new: String,
+    /// Actuators whose code changed.
+    pub changed: usize,
+    /// All actuators.
+    pub actuators: usize,
+}
+
+impl FrameChange {
+    pub(crate) fn between(
+        old: &ActuatorFrame,
+        new: &ActuatorFrame,
+        digest: impl Fn(&ActuatorFrame) -> String,
+    ) -> Self {
+        let changed = old.0.iter().zip(&new.0).filter(|(old, new)| old != new).count();
+        Self { old: digest(old), new: digest(new), changed, actuators: new.0.len() }
+    }
 }
 
 /// When a line is forced to the disk.
@@ -131,8 +159,24 @@ impl AuditLog {
     pub fn append(&mut self, event: AuditEvent) -> Result<(), AuditError> {
         self.locked(|log| {
             log.repair()?;
+            log.write(event)?;
+            if log.sync == SyncPolicy::EveryLine { log.sync() } else { Ok(()) }
+        })
+    }
+
+    /// Appends one change that is on the disk when the next one is: for what another file holds already.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn append_later(&mut self, event: AuditEvent) -> Result<(), AuditError> {
+        self.locked(|log| {
+            log.repair()?;
             log.write(event)
         })
+    }
+
+    fn sync(&self) -> Result<(), AuditError> {
+        self.file.sync_data().map_err(|source| failed(&self.path, "syncing", source))
     }
 
     /// While another program writes its line, this one waits.
@@ -192,9 +236,6 @@ impl AuditLog {
         self.file
             .write_all(format!("{sealed}\n").as_bytes())
             .map_err(|source| failed(&self.path, "writing", source))?;
-        if self.sync == SyncPolicy::EveryLine {
-            self.file.sync_data().map_err(|source| failed(&self.path, "syncing", source))?;
-        }
         let length = end.length + sealed.len() as u64 + 1;
         self.end = Some(End { length, next: end.next + 1, prev: digest(sealed.as_bytes()) });
         Ok(())
