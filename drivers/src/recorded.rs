@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::{
     ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, Generation, InputBatch, Operation,
     PhotonicBackend, Readout,
-    record::{FrameChange, Journal, Programming},
+    record::{FrameChange, Journal, JournalError, Programming},
     refusal,
 };
 use keeper::Keeper;
@@ -106,10 +106,8 @@ impl Recorded {
         let noted = self.keeper.note(event).await;
         let marked = if is_refusal(&error.kind) {
             self.held = before;
-            match self.held.clone().filter(|_| error.operation == Operation::Apply) {
-                Some(held) => self.keeper.mark(move |journal| journal.resolve(&held)).await,
-                None => Ok(()),
-            }
+            let held = self.held.clone();
+            self.keeper.mark(move |journal| settle(journal, held)).await
         } else {
             self.held = None;
             let why = error.kind.to_string();
@@ -128,8 +126,16 @@ impl Recorded {
     }
 }
 
+/// A programming that was begun, and of which nothing was sent.
+fn settle(journal: &mut Journal, held: Option<ActuatorFrame>) -> Result<(), JournalError> {
+    match held.filter(|_| journal.is_unresolved()) {
+        Some(held) => journal.resolve(&held),
+        None => Ok(()),
+    }
+}
+
 /// A programming that is under way stays what it is: a channel that was not sent is old.
-fn doubt(journal: &mut Journal, why: String) -> Result<(), crate::record::JournalError> {
+fn doubt(journal: &mut Journal, why: String) -> Result<(), JournalError> {
     if journal.is_unresolved() { Ok(()) } else { journal.doubt(why) }
 }
 
