@@ -6,7 +6,9 @@ use alora_calibration::{
     CalibrateError, ErrorModelError, MeasureError, PairsError, ProcessorError, StoreError,
     characterise::CharacteriseError,
 };
-use alora_drivers::{BackendError, BackendErrorKind, link::LinkError, qontrol::ChainError};
+use alora_drivers::{
+    BackendError, BackendErrorKind, link::LinkError, qontrol::ChainError, recorded::RecordsError,
+};
 
 use crate::{
     config::ConfigError, dataset::DatasetError, deploy::DeployError, figures::FigureError,
@@ -47,6 +49,8 @@ pub enum Error {
     Link(#[from] LinkError),
     #[error(transparent)]
     Chain(#[from] ChainError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     #[error(transparent)]
     Deploy(#[from] DeployError),
     #[error(transparent)]
@@ -214,6 +218,7 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
         | BackendErrorKind::FrameLength { .. }
         | BackendErrorKind::InputWidth { .. }
         | BackendErrorKind::InputCode { .. }
+        | BackendErrorKind::Unrecorded { .. }
         | BackendErrorKind::NoRepeats => ExitCode::Usage,
     }
 }

@@ -1,8 +1,10 @@
 //! A processor all of whose changes are recorded: the journal before, the audit log after.
 
+mod decode;
 mod found;
 mod keeper;
 mod records;
+mod replayed;
 mod sight;
 
 use std::{mem, time::Duration};
@@ -18,8 +20,10 @@ use crate::{
 use keeper::Keeper;
 use records::digest_of;
 
+pub use decode::{Decoder, Message};
 pub use found::{Found, Ranges, found};
 pub use records::{Records, RecordsError, audit_path, frames_folder, journal_path};
+pub use replayed::{Compared, Difference, Replayed, replay};
 pub use sight::{Outputs, Sight, look};
 
 /// A processor whose changes are recorded.

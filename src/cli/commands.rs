@@ -3,9 +3,11 @@
 mod characterize;
 mod devices;
 mod emulate;
+mod log;
 mod safe;
 mod show;
 mod soak;
+mod status;
 mod sweep;
 mod watch;
 
@@ -44,6 +46,8 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Emulate(arguments) => emulate::emulate(&arguments).await,
         Command::Soak(arguments) => soak::soak(&arguments, observer).await,
         Command::Safe(arguments) => safe::safe(&arguments).await,
+        Command::Status(arguments) => status::status(&arguments).await,
+        Command::Log(arguments) => log::log(&arguments),
         Command::Devices(arguments) => devices::devices(&arguments),
         Command::Doctor(arguments) => devices::doctor(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::{digest, hex, open, seal};
 use crate::{ActuatorFrame, clock::Clock};
 
-pub use verify::{Flaw, Verified, verify};
+pub use verify::{Flaw, Verified, lines, verify};
 
 /// What the first line carries for the line before.
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -110,15 +110,22 @@ pub enum AuditError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    line: u64,
-    prev: String,
-    utc: String,
-    monotonic_us: u64,
-    pid: u32,
+/// One line of a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// Number, from 1.
+    pub line: u64,
+    /// SHA-256 of the line before.
+    pub prev: String,
+    /// Time of day, RFC 3339.
+    pub utc: String,
+    /// Microseconds of the writer's monotonic clock.
+    pub monotonic_us: u64,
+    /// Process that wrote it.
+    pub pid: u32,
+    /// What was done.
     #[serde(flatten)]
-    event: AuditEvent,
+    pub event: AuditEvent,
 }
 
 /// End of the log: bytes, number of the next line, digest of the last.
@@ -209,7 +216,7 @@ impl AuditLog {
         let last = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
         let altered = || AuditError::LastLine { path: self.path.clone() };
         let object = open(last).ok_or_else(altered)?;
-        let line: Line = serde_json::from_slice(&object).map_err(|_| altered())?;
+        let line: AuditLine = serde_json::from_slice(&object).map_err(|_| altered())?;
         Ok(End { length, next: line.line + 1, prev: digest(last) })
     }
 
@@ -223,7 +230,7 @@ impl AuditLog {
     fn write(&mut self, event: AuditEvent) -> Result<(), AuditError> {
         let Some(end) = self.end.take() else { return Ok(()) };
         let now = self.clock.now();
-        let line = Line {
+        let line = AuditLine {
             line: end.next,
             prev: end.prev,
             utc: now.rfc3339(),

@@ -7,7 +7,8 @@ use alora_drivers::{
     board::{BoardBackend, BoardOptions, LinkOptions},
     link::{LinkStatistics, PortAccess},
     qontrol::Chain,
-    soak::{BoardSubject, ChainSubject, Pair, Soak as Values, SoakOutcome, Subject},
+    recorded::Records,
+    soak::{BoardSubject, ChainSubject, Pair, RecordedSubject, Soak as Values, SoakOutcome, Subject},
     station::{DeviceEntry, Station},
 };
 use serde::Serialize;
@@ -114,8 +115,10 @@ fn count(report: &mut SoakReport, pair: &Pair) {
 async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>, Error> {
     let unfit = |error: alora_drivers::station::StationError| input(&arguments.station, error.to_string());
     let entry = station.device(&arguments.device).map_err(unfit)?;
-    let connector = PortAccess::of(TOOL).claim(&arguments.device, entry.port())?;
-    Ok(match entry {
+    let records = Records::open(station)?;
+    let connector = PortAccess::of(TOOL).recorded(records.clone()).claim(&arguments.device, entry.port())?;
+    let carries_processor = station.board().is_ok_and(|(name, _)| name == arguments.device);
+    let subject: Box<dyn Subject> = match entry {
         DeviceEntry::Qontrol(chain) => {
             let options = chain.options().map_err(unfit)?;
             let highest = alora_drivers::Volts(chain.vmax_volt);
@@ -127,7 +130,8 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
             let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
             Box::new(BoardSubject::new(BoardBackend::connect(connector, options).await?))
         }
-    })
+    };
+    Ok(Box::new(RecordedSubject::new(subject, records, &arguments.device, carries_processor)?))
 }
 
 fn open_log(path: &Path) -> Result<csv::Writer<std::fs::File>, Error> {
