@@ -2,19 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use alora_drivers::{
-    ActuatorFrame, BackendErrorKind, Generation, PhotonicBackend,
+    ActuatorFrame, BackendErrorKind, Generation, InputBatch, PhotonicBackend,
     board::{BoardBackend, BoardOptions, LinkOptions},
     contract,
     emulate::{BoardDevice, Device, Emulator, Event, EventKind, FaultPlan, Line},
     link::Connector,
     mock::{Script, Spec, incoherent},
-    record::{ChannelState, FrameReader, Journal, Phase, Programming, Traffic, verify},
-    recorded::{Recorded, Records, audit_path, found, frames_folder, journal_path, look},
+    record::{ChannelState, FrameEntry, FrameReader, Journal, Phase, Programming, Traffic, verify},
+    recorded::{Recorded, Records, audit_path, found, frames_folder, journal_path, look, replay},
     station::{Recording, Station, connect_recorded},
 };
+use ndarray::Array2;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -55,14 +56,14 @@ fn audit(folder: &Path) -> Vec<Value> {
 }
 
 fn phase(folder: &Path) -> Phase {
-    Journal::open(&journal_path(folder)).unwrap().unwrap().phase
+    Journal::open(&journal_path(folder, "board")).unwrap().unwrap().phase
 }
 
 #[tokio::test]
 async fn the_contract_is_kept_by_a_processor_that_is_recorded() {
     let folder = TempDir::new().unwrap();
     let connect = async || {
-        let _ = fs::remove_file(journal_path(folder.path()));
+        let _ = fs::remove_file(journal_path(folder.path(), "board"));
         let processor: Box<dyn PhotonicBackend> = Box::new(recorded(folder.path(), &board()).await);
         processor
     };
@@ -76,7 +77,7 @@ async fn each_change_is_in_the_journal_and_in_the_audit_log() {
     let _ = processor.apply(&frame(1)).await.unwrap();
     assert_eq!(phase(folder.path()), Phase::Committed);
     let _ = processor.apply(&frame(2)).await.unwrap();
-    let recovery = Journal::open(&journal_path(folder.path())).unwrap().unwrap();
+    let recovery = Journal::open(&journal_path(folder.path(), "board")).unwrap().unwrap();
     assert_eq!((&recovery.programming.old, &recovery.programming.new), (&frame(1), &frame(2)));
     let refused = processor.apply(&ActuatorFrame(vec![0])).await.unwrap_err();
     assert!(matches!(refused.kind, BackendErrorKind::FrameLength { .. }));
@@ -102,10 +103,10 @@ async fn a_reset_puts_the_outputs_in_doubt_until_they_are_read_back() {
     emulator.plan(FaultPlan { events: vec![reset], ..FaultPlan::default() });
     let error = processor.apply(&frame(2)).await.unwrap_err();
     assert!(matches!(error.kind, BackendErrorKind::Rebooted { .. }), "{error:?}");
-    let recovery = Journal::open(&journal_path(folder.path())).unwrap().unwrap();
+    let recovery = Journal::open(&journal_path(folder.path(), "board")).unwrap().unwrap();
     assert!(recovery.is_unresolved());
     let _ = processor.apply(&frame(3)).await.unwrap();
-    let recovery = Journal::open(&journal_path(folder.path())).unwrap().unwrap();
+    let recovery = Journal::open(&journal_path(folder.path(), "board")).unwrap().unwrap();
     assert_eq!(recovery.programming.old, ActuatorFrame::zeros(256), "as read back, not as believed");
     let did: Vec<_> = audit(folder.path()).iter().map(|line| line["what"].clone()).collect();
     assert_eq!(did, ["apply", "reset", "apply"]);
@@ -117,13 +118,13 @@ async fn what_cannot_be_recorded_is_not_sent_but_a_park_is() {
     let emulator = board();
     let mut processor = recorded(folder.path(), &emulator).await;
     // Where the journal should be there is a folder.
-    fs::create_dir(journal_path(folder.path())).unwrap();
+    fs::create_dir(journal_path(folder.path(), "board")).unwrap();
     let before = emulator.device().requests();
     let error = processor.apply(&frame(1)).await.unwrap_err();
     assert!(matches!(error.kind, BackendErrorKind::Unrecorded { .. }), "{error:?}");
     assert_eq!(emulator.device().requests(), before);
     processor.park().await.unwrap();
-    fs::remove_dir(journal_path(folder.path())).unwrap();
+    fs::remove_dir(journal_path(folder.path(), "board")).unwrap();
     assert!(processor.apply(&frame(1)).await.unwrap().verified);
 }
 
@@ -163,7 +164,7 @@ async fn the_next_connection_finds_what_was_left_and_the_wire_is_on_record() {
     let _ = processor.apply(&frame(1)).await.unwrap();
     drop(processor);
     // As if it had been killed between the commit on the board and the mark of it.
-    let path = journal_path(folder.path());
+    let path = journal_path(folder.path(), "board");
     let mut journal = Journal::reopen(&path).unwrap().unwrap();
     let old = Journal::open(&path).unwrap().unwrap().programming;
     let generation = old.generation.map(|then| Generation { commits: then.commits + 1, ..then });
@@ -196,7 +197,7 @@ async fn a_damaged_journal_is_kept_aside_and_the_processor_parked() {
     let mut processor = connect_recorded(&station, "first").await.unwrap();
     let _ = processor.apply(&frame(1)).await.unwrap();
     drop(processor);
-    let path = journal_path(folder.path());
+    let path = journal_path(folder.path(), "board");
     let mut bytes = fs::read(&path).unwrap();
     bytes[40] ^= 1;
     fs::write(&path, &bytes).unwrap();
@@ -206,10 +207,46 @@ async fn a_damaged_journal_is_kept_aside_and_the_processor_parked() {
     assert!(processor.apply(&frame(2)).await.unwrap().verified);
 }
 
+/// What is on record of the board, with times since the first entry.
+fn on_record(folder: &Path) -> Vec<(Duration, FrameEntry)> {
+    let mut frames = FrameReader::open(&frames_folder(folder, "board")).unwrap();
+    let mut entries = Vec::new();
+    while let Some(entry) = frames.next() {
+        let entry = entry.unwrap();
+        entries.push((frames.began().unwrap() + entry.at(), entry));
+    }
+    let began = entries[0].0;
+    entries.into_iter().map(|(at, entry)| ((at - began).try_into().unwrap_or_default(), entry)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_played_to_the_same_chip_is_answered_alike_and_to_another_one_not() {
+    let folder = TempDir::new().unwrap();
+    let (_, port) = served().await;
+    let mut processor = connect_recorded(&station(folder.path(), &port), "alora").await.unwrap();
+    let _ = processor.apply(&frame(1)).await.unwrap();
+    let inputs = InputBatch(Array2::from_elem((5, 16), 100));
+    let _ = processor.execute(&inputs, 3).await.unwrap();
+    processor.park().await.unwrap();
+    drop(processor);
+    let spec = || Spec::Incoherent(incoherent::preset(PRESET).unwrap());
+    let play = |seed| {
+        let mut device = BoardDevice::new(spec(), seed, Script::default()).unwrap();
+        replay(on_record(folder.path()), "board", &mut device)
+    };
+    let same = play(3);
+    assert_eq!((same.connections, same.differ(), same.left_out), (1, 0, 0), "{:?}", same.first);
+    assert!(same.requests > 10 && same.answers["EXECUTE reply"].equal > 0, "{same:?}");
+    let other = play(4);
+    assert_eq!(other.answers["READ reply"].differ, 0);
+    assert!(other.answers["EXECUTE reply"].differ > 0);
+    assert_eq!(other.first.unwrap().recorded.unwrap().kind, "HELLO reply", "another serial number");
+}
+
 #[test]
 fn a_programming_is_named_by_what_the_device_tells_and_unknown_where_that_tells_nothing() {
     let folder = TempDir::new().unwrap();
-    let path = journal_path(folder.path());
+    let path = journal_path(folder.path(), "board");
     let generation = Some(Generation { boot: 7, commits: 20 });
     let programming = Programming {
         id: "p".to_owned(),
@@ -226,10 +263,11 @@ fn a_programming_is_named_by_what_the_device_tells_and_unknown_where_that_tells_
     let of = |generation, held: &ActuatorFrame| recovery.channels_by(generation, Some(held));
     let (old, new) = (ChannelState::Old, ChannelState::New);
     assert_eq!(of(now(7, 20), &zeros), [old(1), old(2), old(0)], "no commit since");
-    assert_eq!(of(now(7, 21), &zeros), [new(1), new(5), new(9)], "one commit since");
+    assert_eq!(of(now(7, 21), &programming.new), [new(1), new(5), new(9)], "committed");
     let unknown =
         [old(1), ChannelState::Unknown { old: 2, new: 5 }, ChannelState::Unknown { old: 0, new: 9 }];
-    assert_eq!(of(now(8, 21), &zeros), unknown, "another start of the device");
+    assert_eq!(of(now(7, 21), &zeros), unknown, "committed and zeroed since, or parked by another program");
+    assert_eq!(of(now(8, 20), &zeros), unknown, "another start of the device");
     assert_eq!(of(None, &zeros), unknown, "zeros tell nothing");
     assert_eq!(of(None, &ActuatorFrame(vec![1, 5, 0])), [old(1), new(5), old(0)], "written in part");
     assert_eq!(found(&recovery, None).unknown.to_string(), "1-2 (2)");

@@ -29,7 +29,7 @@ struct Kept {
 
 impl Keeper {
     pub(super) fn new(records: Records, device: String, journal: Option<Journal>) -> Self {
-        let journal = Arc::new(Mutex::new(Kept { path: records.journal(), journal }));
+        let journal = Arc::new(Mutex::new(Kept { path: records.journal(&device), journal }));
         Self { records, device, journal }
     }
 

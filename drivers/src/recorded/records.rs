@@ -91,10 +91,10 @@ impl Records {
         &self.0.folder
     }
 
-    /// Where the journal of the processor is; `None` when none is kept.
+    /// Where the journal of a device is; `None` when none is kept.
     #[must_use]
-    pub fn journal(&self) -> Option<PathBuf> {
-        self.0.recording.journal.then(|| journal_path(&self.0.folder))
+    pub fn journal(&self, device: &str) -> Option<PathBuf> {
+        self.0.recording.journal.then(|| journal_path(&self.0.folder, device))
     }
 
     /// The raw log of a device; `None` when none is kept.
@@ -162,10 +162,10 @@ pub fn audit_path(folder: &Path) -> PathBuf {
     folder.join("audit.jsonl")
 }
 
-/// The journal of the processor in a folder of records.
+/// The journal of a device that carries a processor in a folder of records.
 #[must_use]
-pub fn journal_path(folder: &Path) -> PathBuf {
-    folder.join("processor.journal")
+pub fn journal_path(folder: &Path, device: &str) -> PathBuf {
+    folder.join(format!("{}.journal", crate::station::safe_name(device)))
 }
 
 /// The raw log of a device in a folder of records.

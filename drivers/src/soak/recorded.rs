@@ -26,17 +26,11 @@ impl RecordedSubject {
     ///
     /// # Errors
     /// It cannot be recorded.
-    pub fn new(
-        subject: Box<dyn Subject>,
-        records: Records,
-        device: &str,
-        carries_processor: bool,
-    ) -> Result<Self, RecordsError> {
+    pub fn new(subject: Box<dyn Subject>, records: Records, device: &str) -> Result<Self, RecordsError> {
         let mut event = records.event("connect", device);
         event.found = format!("{} channels for a cable test, at zero", subject.channels().len());
         records.note(event)?;
-        let path = records.journal().filter(|_| carries_processor);
-        let mut journal = path.map_or(Ok(None), |path| Journal::reopen(&path))?;
+        let mut journal = records.journal(device).map_or(Ok(None), |path| Journal::reopen(&path))?;
         if let Some(journal) = &mut journal {
             journal.doubt("a cable test sets values of its own")?;
         }

@@ -114,7 +114,7 @@ async fn settle(
     name: &str,
     connector: Option<&Arc<dyn Connector>>,
 ) -> Result<Option<Journal>, RecordsError> {
-    let Some(path) = records.journal() else { return Ok(None) };
+    let Some(path) = records.journal(name) else { return Ok(None) };
     let recovery = match Journal::open(&path) {
         Err(JournalError::Damaged { .. }) => {
             set_aside(records, name, &path)?;

@@ -61,8 +61,8 @@ fn check(of: &LogOf) -> Result<(), Error> {
     let folder = station.records.folder_of(&station.name);
     let audit = verify(&audit_path(&folder)).map_err(|error| unreadable(&error))?;
     let mut bad: Vec<String> = audit.flaw.iter().map(|flaw| format!("audit log: {flaw}")).collect();
-    bad.extend(Journal::open(&journal_path(&folder)).err().map(|error| error.to_string()));
     for name in station.device.keys() {
+        bad.extend(Journal::open(&journal_path(&folder, name)).err().map(|error| error.to_string()));
         let Ok(mut frames) = FrameReader::open(&frames_folder(&folder, name)) else { continue };
         bad.extend(frames.find_map(Result::err).map(|error| error.to_string()));
     }

@@ -117,7 +117,6 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
     let entry = station.device(&arguments.device).map_err(unfit)?;
     let records = Records::open(station)?;
     let connector = PortAccess::of(TOOL).recorded(records.clone()).claim(&arguments.device, entry.port())?;
-    let carries_processor = station.board().is_ok_and(|(name, _)| name == arguments.device);
     let subject: Box<dyn Subject> = match entry {
         DeviceEntry::Qontrol(chain) => {
             let options = chain.options().map_err(unfit)?;
@@ -131,7 +130,7 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
             Box::new(BoardSubject::new(BoardBackend::connect(connector, options).await?))
         }
     };
-    Ok(Box::new(RecordedSubject::new(subject, records, &arguments.device, carries_processor)?))
+    Ok(Box::new(RecordedSubject::new(subject, records, &arguments.device)?))
 }
 
 fn open_log(path: &Path) -> Result<csv::Writer<std::fs::File>, Error> {

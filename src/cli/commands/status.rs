@@ -109,13 +109,13 @@ fn seen(device: &mut Device, sight: Sight) {
 
 /// The last programming, by the journal and by what was seen of the device that carries the processor.
 fn programming(station: &Station, records: &Path, devices: &[Device]) -> (Option<Found>, Option<String>) {
-    let recovery = match Journal::open(&journal_path(records)) {
+    let carrier = station.board().map_or("processor", |(name, _)| name);
+    let recovery = match Journal::open(&journal_path(records, carrier)) {
         Ok(Some(recovery)) => recovery,
         Ok(None) => return (None, Some("no programming is on record".to_owned())),
         Err(error) => return (None, Some(error.to_string())),
     };
-    let carrier = station.board().ok().map(|(name, _)| name);
-    let carrier = devices.iter().find(|device| Some(device.name.as_str()) == carrier);
+    let carrier = devices.iter().find(|device| device.name == carrier);
     let mut programming = found(&recovery, carrier.and_then(|device| device.sight.as_ref()));
     if let Some(holder) = carrier.and_then(|device| device.held_by.as_ref()) {
         programming.cut_off = false;

@@ -104,8 +104,9 @@ impl Recovery {
 
     /// What each channel held when the program ended, by what the device tells now, before anything is written to it.
     ///
-    /// A count of writes tells old from new even when the device has zeroed its outputs since. Without one, codes that are all
-    /// zero tell nothing: they may have been zeroed since.
+    /// A count of writes that has not gone on tells that all is old, even when the device has zeroed its outputs since. One more
+    /// write tells nothing by itself: it may be a park by another program. Nor do codes that are all zero, without a count: they may
+    /// have been zeroed since.
     #[must_use]
     pub fn channels_by(&self, now: Option<Generation>, held: Option<&ActuatorFrame>) -> Vec<ChannelState> {
         let known = self.channels();
@@ -116,9 +117,12 @@ impl Recovery {
         if let (Some(then), Some(now)) = (then, now)
             && let Some(done) = now.commits.checked_sub(then.commits).filter(|_| now.boot == then.boot)
         {
+            let programming = &self.programming;
             return match done {
-                0 => self.programming.old.0.iter().map(|&code| ChannelState::Old(code)).collect(),
-                1 => self.programming.new.0.iter().map(|&code| ChannelState::New(code)).collect(),
+                0 => programming.old.0.iter().map(|&code| ChannelState::Old(code)).collect(),
+                1 if held == Some(&programming.new) => {
+                    programming.new.0.iter().map(|&code| ChannelState::New(code)).collect()
+                }
                 _ => known,
             };
         }
