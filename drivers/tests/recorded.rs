@@ -183,9 +183,8 @@ async fn the_next_connection_finds_what_was_left_and_the_wire_is_on_record() {
         words.contains("programming cut: cut off while it was sent; channels old: 0-255 (256)"),
         "{words}"
     );
-    let entries = FrameReader::open(&frames_folder(folder.path(), "board")).unwrap();
-    let entries: Vec<_> = entries.map(Result::unwrap).collect();
-    let opened = entries.iter().filter(|entry| entry.traffic == Traffic::Opened).count();
+    let entries = closed(folder.path(), 3).await;
+    let opened = entries.iter().filter(|(_, entry)| entry.traffic == Traffic::Opened).count();
     assert_eq!(opened, 3, "two connections and a look");
 }
 
@@ -215,8 +214,22 @@ fn on_record(folder: &Path) -> Vec<(Duration, FrameEntry)> {
         let entry = entry.unwrap();
         entries.push((frames.began().unwrap() + entry.at(), entry));
     }
-    let began = entries[0].0;
+    let Some(&(began, _)) = entries.first() else { return Vec::new() };
     entries.into_iter().map(|(at, entry)| ((at - began).try_into().unwrap_or_default(), entry)).collect()
+}
+
+/// The same once the ends of so many wires are on record.
+async fn closed(folder: &Path, wires: usize) -> Vec<(Duration, FrameEntry)> {
+    let written = async {
+        loop {
+            let entries = on_record(folder);
+            if entries.iter().filter(|(_, entry)| entry.traffic == Traffic::Closed).count() >= wires {
+                return entries;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), written).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,10 +242,11 @@ async fn a_record_played_to_the_same_chip_is_answered_alike_and_to_another_one_n
     let _ = processor.execute(&inputs, 3).await.unwrap();
     processor.park().await.unwrap();
     drop(processor);
+    let entries = closed(folder.path(), 1).await;
     let spec = || Spec::Incoherent(incoherent::preset(PRESET).unwrap());
     let play = |seed| {
         let mut device = BoardDevice::new(spec(), seed, Script::default()).unwrap();
-        replay(on_record(folder.path()), "board", &mut device)
+        replay(entries.clone(), "board", &mut device)
     };
     let same = play(3);
     assert_eq!((same.connections, same.differ(), same.left_out), (1, 0, 0), "{:?}", same.first);
