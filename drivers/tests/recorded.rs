@@ -1,6 +1,6 @@
 //! What is done to a processor on a station is recorded, and what a program left unsaid is found by the next one.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -300,5 +300,33 @@ async fn without_a_journal_nothing_is_kept_but_the_audit_log() {
     assert_eq!(kept, ["audit.jsonl"]);
     if audit(folder.path()).len() != 2 {
         panic!("connect and apply");
+    }
+}
+
+#[tokio::test]
+#[ignore = "a measurement: what recording adds to each apply"]
+async fn cost_of_the_records() {
+    const FRAMES: u16 = 300;
+    for (journal, name) in [(false, "audit log"), (true, "audit log and journal")] {
+        let folder = TempDir::new().unwrap();
+        let mut station = station(folder.path(), "tcp:nowhere:1");
+        station.records.journal = journal;
+        let chip = Spec::Incoherent(incoherent::preset(PRESET).unwrap());
+        let mut bare = chip.clone().connect(3, Script::default());
+        let mut processor = Recorded::new(
+            chip.connect(3, Script::default()),
+            Records::open(&station).unwrap(),
+            "board",
+            None,
+        );
+        let took = async |processor: &mut dyn PhotonicBackend| {
+            let started = std::time::Instant::now();
+            for salt in 0..FRAMES {
+                let _ = processor.apply(&frame(salt)).await.unwrap();
+            }
+            started.elapsed() / u32::from(FRAMES)
+        };
+        let (bare, recorded) = (took(&mut *bare).await, took(&mut processor).await);
+        println!("{name}: {:?} an apply, {bare:?} without", recorded);
     }
 }
