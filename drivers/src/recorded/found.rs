@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Outputs, Sight};
+use super::Sight;
 use crate::record::{ChannelState, Phase, Recovery};
 
 /// Channels in ranges, from the first to the last, both included.
@@ -78,10 +78,7 @@ impl fmt::Display for Ranges {
 /// What a journal and a look at the device together tell. `sight` is `None` where the device could not be looked at.
 #[must_use]
 pub fn found(recovery: &Recovery, sight: Option<&Sight>) -> Found {
-    let held = sight.and_then(|sight| match &sight.outputs {
-        Outputs::Codes(frame) => Some(frame),
-        _ => None,
-    });
+    let held = sight.and_then(|sight| sight.frame_of(recovery.programming.new.0.len()));
     let channels = recovery.channels_by(sight.and_then(|sight| sight.generation), held);
     let programming = &recovery.programming;
     Found {

@@ -55,6 +55,15 @@ impl Outputs {
 }
 
 impl Sight {
+    /// The codes, where they are those of so many actuators.
+    #[must_use]
+    pub fn frame_of(&self, actuators: usize) -> Option<&ActuatorFrame> {
+        match &self.outputs {
+            Outputs::Codes(frame) if frame.0.len() == actuators => Some(frame),
+            _ => None,
+        }
+    }
+
     /// True when every output reads zero; false also when nothing is told.
     #[must_use]
     pub fn is_zero(&self) -> bool {

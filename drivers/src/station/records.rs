@@ -13,7 +13,7 @@ use crate::{
     BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId,
     link::{Connector, PortAccess},
     record::{Journal, JournalError},
-    recorded::{Outputs, Recorded, Records, RecordsError, Sight, found, look},
+    recorded::{Recorded, Records, RecordsError, found, look},
 };
 
 /// What is recorded, and where.
@@ -135,7 +135,8 @@ async fn settle(
         let mut event = records.event("recovered", name);
         event.found = finding.to_string();
         records.note(event)?;
-        if let Some(Sight { outputs: Outputs::Codes(held), .. }) = &sight {
+        let actuators = recovery.programming.new.0.len();
+        if let Some(held) = sight.as_ref().and_then(|sight| sight.frame_of(actuators)) {
             journal.resolve(held)?;
         }
     }

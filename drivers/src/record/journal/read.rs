@@ -110,29 +110,33 @@ impl Recovery {
     #[must_use]
     pub fn channels_by(&self, now: Option<Generation>, held: Option<&ActuatorFrame>) -> Vec<ChannelState> {
         let known = self.channels();
-        if !matches!(self.phase, Phase::InFlight(_) | Phase::Unclear) {
+        if !self.is_unresolved() {
             return known;
         }
-        let then = self.programming.generation;
-        if let (Some(then), Some(now)) = (then, now)
-            && let Some(done) = now.commits.checked_sub(then.commits).filter(|_| now.boot == then.boot)
-        {
-            let programming = &self.programming;
-            return match done {
-                0 => programming.old.0.iter().map(|&code| ChannelState::Old(code)).collect(),
-                1 if held == Some(&programming.new) => {
-                    programming.new.0.iter().map(|&code| ChannelState::New(code)).collect()
-                }
-                _ => known,
-            };
+        if let Some(all) = self.by_count(now, held) {
+            return all;
         }
         match held {
-            Some(held) if held.0.iter().any(|&code| code != 0) => known
-                .into_iter()
-                .enumerate()
-                .map(|(channel, state)| by_code(state, held.0.get(channel)))
-                .collect(),
+            Some(held) if held.0.iter().any(|&code| code != 0) => {
+                let states = known.into_iter().enumerate();
+                states.map(|(channel, state)| by_code(state, held.0.get(channel))).collect()
+            }
+            Some(_) if self.phase == Phase::Zeroing => vec![ChannelState::Zeroed; known.len()],
             _ => known,
+        }
+    }
+
+    /// All channels at once, where the device counts its writes.
+    fn by_count(&self, now: Option<Generation>, held: Option<&ActuatorFrame>) -> Option<Vec<ChannelState>> {
+        let Programming { old, new, generation, .. } = &self.programming;
+        let (then, now) = ((*generation)?, now?);
+        if now.boot != then.boot || !matches!(self.phase, Phase::InFlight(_) | Phase::Unclear) {
+            return None;
+        }
+        match now.commits.checked_sub(then.commits)? {
+            0 => Some(old.0.iter().map(|&code| ChannelState::Old(code)).collect()),
+            1 if held == Some(new) => Some(new.0.iter().map(|&code| ChannelState::New(code)).collect()),
+            _ => None,
         }
     }
 
