@@ -7,7 +7,8 @@ use alora_calibration::{
     characterise::CharacteriseError,
 };
 use alora_drivers::{
-    BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError, safety::GuardError,
+    BackendError, BackendErrorKind, FaultClass, link::LinkError, qontrol::ChainError, recorded::RecordsError,
+    safety::GuardError,
 };
 
 use crate::{
@@ -51,6 +52,8 @@ pub enum Error {
     Chain(#[from] ChainError),
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     #[error(transparent)]
     Deploy(#[from] DeployError),
     #[error(transparent)]
@@ -225,6 +228,7 @@ fn backend_class(kind: &BackendErrorKind) -> ExitCode {
         | BackendErrorKind::FrameLength { .. }
         | BackendErrorKind::InputWidth { .. }
         | BackendErrorKind::InputCode { .. }
+        | BackendErrorKind::Unrecorded { .. }
         | BackendErrorKind::NoRepeats => ExitCode::Usage,
     }
 }

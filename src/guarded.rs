@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, process::Command, sync::OnceLock, time::Duratio
 
 use alora_drivers::{
     PhotonicBackend,
-    link::PortAccess,
     safety::{Guard, Guarded, WatchedDevice},
-    station::{self, BenchEntry, Station},
+    station::{self, Station},
 };
 
 use crate::error::Error;
@@ -34,32 +33,24 @@ pub async fn watch_over(devices: &[WatchedDevice]) -> Result<Option<Guard>, Erro
     Ok(Some(Guard::start(command, PATIENCE).await?))
 }
 
-/// Connects to the processor of a checked station, under a supervisor of all devices that make it.
+/// Connects to the processor of a checked station for the program `owner`, recorded, and under a supervisor of all devices that
+/// make it.
 ///
 /// # Errors
 /// The supervisor does not start (no port is opened then), or a device does not answer as it should.
-pub async fn connect(station: &Station, access: &PortAccess) -> Result<Box<dyn PhotonicBackend>, Error> {
+pub async fn connect(station: &Station, owner: &str) -> Result<Box<dyn PhotonicBackend>, Error> {
     let guard = watch_over(&devices_of_processor(station)).await?;
-    let backend = station::connect(station, access).await?;
+    let backend = station::connect_recorded(station, owner).await?;
     Ok(match guard {
         Some(guard) => Box::new(Guarded::new(backend, guard)),
         None => backend,
     })
 }
 
-/// The bench that makes the processor of a station; `None`: a board does.
-pub(crate) fn bench_of(station: &Station) -> Option<&BenchEntry> {
-    station.bench.as_ref().filter(|_| station.processor.device.is_empty())
-}
-
 /// The devices that [`station::connect`] opens.
 fn devices_of_processor(station: &Station) -> Vec<WatchedDevice> {
-    let names: BTreeSet<&str> = match bench_of(station) {
-        Some(bench) => {
-            let sources = [&bench.weights.device, &bench.inputs.device];
-            let others = bench.laser.iter().chain(&bench.thermostat);
-            sources.into_iter().chain(&bench.outputs.devices).chain(others).map(String::as_str).collect()
-        }
+    let names: BTreeSet<&str> = match station.bench_in_use() {
+        Some(bench) => bench.devices().into_iter().collect(),
         None => station.board().map(|(name, _)| name).into_iter().collect(),
     };
     let opened = station.device.iter().filter(|(name, _)| names.contains(name.as_str()));

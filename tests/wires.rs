@@ -13,6 +13,8 @@ use serde_json::Value;
 fn alora() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alora"));
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // Not into the records of whoever runs the tests.
+    command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/wires"));
     command
 }
 
@@ -272,5 +274,107 @@ fn a_station_that_does_not_fit_is_refused_by_key_before_anything_is_opened() {
     assert!(
         run("device.weights.port=ttyUSB0")
             .contains("`ttyUSB0` is no port; expected a path such as /dev/ttyUSB0")
+    );
+}
+
+/// A station file of its own, with its records beside it, and `alora` on it.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(emulated: &Emulated) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = fs::read_to_string("configs/emulated-board.toml").unwrap();
+        let file = file
+            .replace("/dev/ttyACM0", &emulated.port("board"))
+            .replace("tcp:127.0.0.1:5500", &emulated.port("board-tcp"))
+            .replace("[processor]", "[records]\nfolder = \"RECORDS\"\n\n[processor]")
+            .replace("RECORDS", folder.path().join("records").to_str().unwrap());
+        fs::write(folder.path().join("station.toml"), file).unwrap();
+        Self { folder }
+    }
+
+    fn station(&self) -> String {
+        self.folder.path().join("station.toml").display().to_string()
+    }
+
+    fn says(&self, arguments: &[&str], code: i32) -> String {
+        let output = alora().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.says(&["status", &self.station(), "--json"], 0)).unwrap()
+    }
+
+    /// Calibrates and measures, until it is killed where `until` is given.
+    fn calibrate(&self) -> Command {
+        let mut command = alora();
+        command.args(["calibrate", "tests/configs/quick.toml", "--set"]);
+        command.arg(format!("processor.station={}", self.station()));
+        command.arg("--out").arg(self.folder.path().join("run"));
+        command
+    }
+}
+
+#[test]
+fn what_is_done_on_a_station_is_on_record_and_can_be_played_again() {
+    let emulated = Emulated::start(&["configs/emulated-board.toml"]);
+    let bench = Bench::new(&emulated);
+    assert!(bench.calibrate().output().unwrap().status.success());
+    let status = bench.status();
+    assert_eq!(status["devices"][0]["zero"], true, "{status}");
+    assert_eq!(status["programming"]["zeroed"], serde_json::json!([[0, 255]]), "{status}");
+    assert_eq!(status["audit"].as_array().unwrap().last().unwrap()["what"], "park");
+    let station = bench.station();
+    let checked: Value =
+        serde_json::from_str(&bench.says(&["log", "verify", &station, "--json"], 0)).unwrap();
+    assert!(checked["lines"].as_u64().unwrap() > 10 && checked["bad"] == serde_json::json!([]), "{checked}");
+    let shown = bench.says(&["log", "show", &station, "--last", "3"], 0);
+    assert!(shown.contains("apply board (simulated)"), "{shown}");
+    let raw = bench.says(&["log", "raw", &station, "--device", "board", "--last", "200"], 0);
+    assert!(raw.contains("PARK reply #") && raw.contains("  <-  "), "{raw}");
+    let played: Value = serde_json::from_str(&bench.says(&["log", "replay", &station, "--json"], 0)).unwrap();
+    assert_eq!((&played["connections"], &played["first"]), (&1.into(), &Value::Null), "{played}");
+    let audit = bench.folder.path().join("records/audit.jsonl");
+    let altered = fs::read_to_string(&audit).unwrap().replacen("\"what\":\"apply\"", "\"what\":\"reply\"", 1);
+    fs::write(&audit, altered).unwrap();
+    let bad = bench.says(&["log", "verify", &station], 6);
+    assert!(bad.contains("was altered after it was written"), "{bad}");
+}
+
+#[test]
+fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
+    let emulated = Emulated::start(&["configs/emulated-board.toml"]);
+    let bench = Bench::new(&emulated);
+    let mut run = bench.calibrate().stdout(Stdio::null()).spawn().unwrap();
+    let journal = bench.folder.path().join("records/board.journal");
+    while fs::metadata(&journal).map_or(0, |file| file.len()) < 10_000 {
+        assert!(run.try_wait().unwrap().is_none(), "it ended before it was killed");
+        std::thread::yield_now();
+    }
+    let busy = bench.status();
+    assert!(busy["devices"][0]["held_by"].as_str().unwrap().contains(&format!("pid {}", run.id())), "{busy}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let status = bench.status();
+    let programming = &status["programming"];
+    assert_eq!(programming["cut_off"], true, "{status}");
+    let named = |name: &str| -> u64 {
+        let ranges = programming[name].as_array().unwrap().iter();
+        ranges.map(|range| range[1].as_u64().unwrap() - range[0].as_u64().unwrap() + 1).sum()
+    };
+    assert_eq!(named("old") + named("new") + named("zeroed") + named("unknown"), 256, "{status}");
+    // Within two seconds of the board's watchdog, so that a look tells.
+    assert_eq!(named("unknown"), 0, "{status}");
+    let output = bench.calibrate().output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the program before was cut off"), "{}", text(&output.stderr));
+    let recovered = bench.says(&["log", "show", &bench.station()], 0);
+    assert!(
+        recovered.contains("the port was left by alora") && recovered.contains("recovered board"),
+        "{recovered}"
     );
 }

@@ -3,12 +3,22 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     descriptor::Descriptor,
     error::BackendError,
     frame::{ActuatorFrame, Applied, InputBatch, Readout},
 };
+
+/// How many writes a device has carried out since it was started: told after a crash, it says whether the last one took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Which start; another one after each.
+    pub boot: u32,
+    /// Frames and parks that took effect, each as a whole.
+    pub commits: u32,
+}
 
 /// A photonic MVM processor in raw units: actuator codes in, detector counts out.
 ///
@@ -33,6 +43,11 @@ use crate::{
 pub trait PhotonicBackend: Send {
     /// What the processor is. Constant for the life of the connection.
     fn descriptor(&self) -> &Descriptor;
+
+    /// Writes that the device has carried out; `None` where it does not count them, or where that is not known now.
+    fn generation(&self) -> Option<Generation> {
+        None
+    }
 
     /// Applies one frame of actuator codes and returns once the outputs have settled.
     ///

@@ -7,9 +7,11 @@ mod chunks;
 mod deadline;
 mod limited;
 mod link;
+mod look;
 mod session;
 mod wire;
 
 pub use backend::{BoardBackend, BoardOptions};
 pub use limited::{HeaterRules, LimitedBoard};
 pub use link::{Link, LinkOptions};
+pub(crate) use look::look;

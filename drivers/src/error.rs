@@ -179,6 +179,12 @@ pub enum BackendErrorKind {
         /// Which condition, with what was found.
         condition: String,
     },
+    /// What is to be done cannot be recorded.
+    #[error("{reason}; nothing was sent")]
+    Unrecorded {
+        /// Why not.
+        reason: Box<str>,
+    },
 }
 
 impl From<LinkError> for BackendErrorKind {

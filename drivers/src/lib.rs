@@ -19,6 +19,7 @@ pub mod link;
 pub mod mock;
 pub mod qontrol;
 pub mod record;
+pub mod recorded;
 mod refusal;
 pub mod safety;
 pub mod scpi;
@@ -26,7 +27,7 @@ pub mod soak;
 pub mod station;
 mod units;
 
-pub use backend::PhotonicBackend;
+pub use backend::{Generation, PhotonicBackend};
 pub use datasheet::DataSheet;
 pub use descriptor::{
     ActuatorLayout, ConverterBits, Descriptor, Detection, InputAlphabet, ProcessorId, ProcessorKind, Rails,

@@ -2,6 +2,7 @@
 
 mod board;
 mod chain;
+mod recorded;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::link::LinkStatistics;
 
 pub use board::BoardSubject;
 pub use chain::ChainSubject;
+pub use recorded::RecordedSubject;
 
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

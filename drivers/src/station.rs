@@ -9,6 +9,7 @@ mod device;
 mod emulated;
 mod instruments;
 mod open;
+mod records;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use device::{BoardChannel, BoardEntry, DeviceEntry, QontrolEntry};
 pub use emulated::{Emulated, EmulatedDevice, Outlet};
 pub use instruments::{FastEntry, LaserEntry, MeterEntry, SourceEntry, ThermostatEntry};
 pub use open::connect;
+pub use records::{Recording, connect_recorded, safe_name};
 
 /// A laboratory bench. Unknown keys are refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub struct Station {
     /// A processor made of instruments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bench: Option<BenchEntry>,
+    /// What is recorded of what is done to them.
+    pub records: Recording,
     /// How `alora emulate` plays the devices.
     pub emulate: Emulated,
 }
@@ -101,7 +105,14 @@ impl Station {
         if let Some(bench) = &self.bench {
             bench.check(self)?;
         }
+        self.records.check()?;
         self.emulate.check(self)
+    }
+
+    /// The bench that makes the processor; `None`: a board carries it.
+    #[must_use]
+    pub fn bench_in_use(&self) -> Option<&BenchEntry> {
+        self.bench.as_ref().filter(|_| self.processor.device.is_empty())
     }
 
     /// The nominal chip.

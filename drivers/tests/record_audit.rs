@@ -25,6 +25,7 @@ fn event(channel: usize) -> AuditEvent {
         unit: Some("V".to_owned()),
         why: "new \"weights\"".to_owned(),
         simulated: true,
+        ..AuditEvent::default()
     }
 }
 

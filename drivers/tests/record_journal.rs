@@ -20,6 +20,7 @@ fn programming() -> Programming {
         note: "ada µ: new weights".to_owned(),
         old: ActuatorFrame(vec![10; CHANNELS]),
         new: ActuatorFrame(vec![20, 21, 22, 23, 24, 10]),
+        generation: None,
     }
 }
 
@@ -65,7 +66,7 @@ fn check(states: &[ChannelState], sent: &[bool], committed: bool) {
                 assert_eq!(*code, programming().new.0[channel]);
             }
             ChannelState::Unknown { .. } => {}
-            ChannelState::Found(_) => panic!("nothing was read back"),
+            ChannelState::Found(_) | ChannelState::Zeroed => panic!("nothing was read back"),
         }
     }
 }
@@ -167,6 +168,42 @@ fn a_journal_cut_off_at_any_byte_claims_nothing_wrong_and_forgets_nothing_it_was
             assert_eq!(old, unsent, "cut at {cut}: what was not sent is known to be old");
         }
     }
+}
+
+type Step = dyn Fn(&mut Journal) -> Result<(), JournalError>;
+
+#[test]
+fn programmings_follow_one_another_in_one_file_and_a_cut_at_any_byte_tells_the_last_mark() {
+    let (_folder, path) = place();
+    let mut journal = Journal::begin(&path, &programming()).unwrap();
+    let mut lengths = vec![fs::metadata(&path).unwrap().len()];
+    let next = Programming { id: "p-18".to_owned(), old: ActuatorFrame::zeros(CHANNELS), ..programming() };
+    let steps: [&Step; 7] = [
+        &|journal| journal.sending(0..5),
+        &Journal::commit,
+        &Journal::zeroing,
+        &|journal| journal.zeroed("park"),
+        &|journal| journal.follow(&next),
+        &|journal| journal.sending(1..3),
+        &|journal| journal.doubt("the device was reset"),
+    ];
+    for step in steps {
+        step(&mut journal).unwrap();
+        lengths.push(fs::metadata(&path).unwrap().len());
+    }
+    let bytes = fs::read(&path).unwrap();
+    let at = |cut: u64| read(&bytes[..usize::try_from(cut).unwrap()]).unwrap().unwrap();
+    assert!(at(lengths[4]).iter().all(|state| *state == ChannelState::Zeroed));
+    assert_eq!(at(lengths[6])[..2], [ChannelState::Old(0), ChannelState::Unknown { old: 0, new: 21 }]);
+    for (step, ends) in lengths.windows(2).enumerate() {
+        let told = at(ends[0]);
+        for cut in ends[0]..ends[1] - 1 {
+            assert_eq!(at(cut), told, "cut at {cut}, after step {step}");
+        }
+        // Whole but for its end: it may have been on the disk once.
+        assert!(at(ends[1] - 1).iter().all(|state| matches!(state, ChannelState::Unknown { .. })));
+    }
+    assert!(journal.follow(&next).is_err(), "what is in doubt is read back first");
 }
 
 #[test]

@@ -64,6 +64,25 @@ fn a_lease_that_ran_out_is_told_and_a_renewed_one_is_not() {
     assert_eq!(lease(), hint);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_healthy_program_may_hold_a_port_for_a_day_and_is_not_said_to_hang() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::set(1_800_000_000);
+    let locks = Locks::within(folder.path(), clock.clone());
+    let held = locks.take(&port("tcp:chip:1"), "alora", LEASE).unwrap().renewed();
+    let overdue = || locks.holder(&port("tcp:chip:1")).unwrap().unwrap().overdue(clock.now().utc);
+    let moment = Duration::from_secs(4);
+    for _ in 0..24 * 3600 / 4 {
+        clock.pass(moment);
+        tokio::time::sleep(moment).await;
+        assert_eq!(overdue(), None);
+    }
+    clock.pass(2 * LEASE);
+    assert!(overdue().is_some(), "one that does nothing any more is");
+    drop(held);
+    assert_eq!(locks.holder(&port("tcp:chip:1")).unwrap(), None, "free at once");
+}
+
 #[test]
 fn two_names_of_one_device_are_one_lock_and_two_devices_are_two() {
     let folder = tempfile::tempdir().unwrap();

@@ -51,6 +51,10 @@ pub(crate) enum Command {
     /// Zero the devices when the command that started this ends without parking them.
     #[command(hide = true)]
     Supervise(Supervise),
+    /// How a station stands: who has its devices, what their outputs are, what the last programming came to. Only reads.
+    Status(Status),
+    /// The records of a station: check, show, raw bytes, play again.
+    Log(Log),
     /// List serial ports with their USB serial numbers, and the devices of a station.
     Devices(Devices),
     /// Check what keeps devices from working: rights, latency timers, locks, answers.
@@ -283,6 +287,59 @@ pub(crate) struct Supervise {
 /// Devices to watch over.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched(pub(crate) Vec<WatchedDevice>);
+/// `alora status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Station file (TOML).
+    pub(crate) station: PathBuf,
+    /// Lines of the audit log, from the end.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) lines: usize,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `alora log`.
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: LogCommand,
+}
+
+/// What to do with records.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Check that no line was altered, left out or put in, and say which is the first.
+    Verify(LogOf),
+    /// The audit log: who changed what, when and why.
+    Show(LogOf),
+    /// The raw log: every byte on the wires, with what it says.
+    Raw(LogOf),
+    /// Send what the host sent to the emulated device, and say where its answers differ first.
+    Replay(LogOf),
+}
+
+/// Records of a station.
+#[derive(Debug, Args)]
+pub(crate) struct LogOf {
+    /// Station file (TOML).
+    pub(crate) station: PathBuf,
+    /// Only this device, by its name in the station file.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Only so many entries, from the end.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Print JSON on standard output instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
 
 /// `alora devices`, `alora doctor`.
 #[derive(Debug, Args)]

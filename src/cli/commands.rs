@@ -4,9 +4,11 @@ mod characterize;
 mod devices;
 mod dry_run;
 mod emulate;
+mod log;
 mod safe;
 mod show;
 mod soak;
+mod status;
 mod supervise;
 mod sweep;
 mod watch;
@@ -47,6 +49,8 @@ pub(super) async fn execute(command: Command, observer: &mut dyn Observer) -> Re
         Command::Soak(arguments) => soak::soak(&arguments, observer).await,
         Command::Safe(arguments) => safe::safe(&arguments).await,
         Command::Supervise(arguments) => supervise::supervise(&arguments).await,
+        Command::Status(arguments) => status::status(&arguments).await,
+        Command::Log(arguments) => log::log(&arguments),
         Command::Devices(arguments) => devices::devices(&arguments),
         Command::Doctor(arguments) => devices::doctor(&arguments).await,
         Command::Validate(arguments) => show::validate(&arguments, observer).await,

@@ -3,7 +3,6 @@
 use alora_calibration::{Calibration, MeasurementRecord, Processor, Provenance, calibrate, measure};
 use alora_drivers::{
     DataSheet, Descriptor, PhotonicBackend,
-    link::PortAccess,
     mock::{Script, Spec},
     station::{Station, StationError},
 };
@@ -38,7 +37,7 @@ pub async fn connect(config: &Config) -> Result<(Box<dyn PhotonicBackend>, DataS
         return Ok((spec.connect(config.processor.chip_seed, config.processor.script.clone()), data_sheet));
     };
     let data_sheet = station.nominal().map_err(|error| unfit(config, error))?.data_sheet;
-    Ok((guarded::connect(&station, &PortAccess::of(TOOL)).await?, data_sheet))
+    Ok((guarded::connect(&station, TOOL).await?, data_sheet))
 }
 
 /// What the processor of `config` should be, without connecting to it.

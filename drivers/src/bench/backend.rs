@@ -8,7 +8,7 @@ use ndarray::Array3;
 use super::{Bank, Receiver, Surroundings};
 use crate::{
     ActuatorFrame, Applied, BackendError, BackendErrorKind, Celsius, Code, Descriptor, InputBatch, Operation,
-    PhotonicBackend, Readout, clock::RecordClock, refusal,
+    PhotonicBackend, Readout, clock::Clock, refusal,
 };
 
 /// What a bench is put together from.
@@ -30,7 +30,7 @@ pub struct BenchParts {
 /// A processor made of instruments.
 pub struct BenchBackend {
     parts: BenchParts,
-    clock: RecordClock,
+    clock: Clock,
     /// False from the first byte of a write until it was read back.
     outputs_known: bool,
     /// The detectors' settings may be lost.
@@ -43,7 +43,7 @@ impl BenchBackend {
     /// # Errors
     /// Parts that do not fit the descriptor, or a link error.
     pub async fn connect(parts: BenchParts) -> Result<Self, BackendError> {
-        let mut bench = Self { parts, clock: RecordClock::start(), outputs_known: false, doubtful: true };
+        let mut bench = Self { parts, clock: Clock::system(), outputs_known: false, doubtful: true };
         bench.fits().map_err(|kind| bench.failed(Operation::Connect, kind))?;
         bench.rest().await.map_err(|kind| bench.failed(Operation::Connect, kind))?;
         Ok(bench)
@@ -172,7 +172,7 @@ impl PhotonicBackend for BenchBackend {
         }
         let shape = (repeats, inputs.0.nrows(), self.parts.descriptor.channels());
         let (mut counts, mut saturated) = (Array3::zeros(shape), Array3::from_elem(shape, false));
-        let taken_at = self.clock.now();
+        let taken_at = self.clock.timestamp();
         let temperature = self
             .read_vectors(inputs, &mut counts, &mut saturated)
             .await

@@ -15,9 +15,9 @@ use super::{
     session::Board,
 };
 use crate::{
-    ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, InputBatch, Operation,
+    ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, Generation, InputBatch, Operation,
     PhotonicBackend, ProcessorId, Readout,
-    clock::RecordClock,
+    clock::Clock,
     link::{Connector, LinkStatistics},
     refusal,
     station::Nominal,
@@ -48,7 +48,7 @@ pub struct BoardBackend {
     connector: Arc<dyn Connector>,
     options: BoardOptions,
     descriptor: Descriptor,
-    clock: RecordClock,
+    clock: Clock,
     link: Option<Link>,
     /// The board as it was armed; `None` when it has to be armed again.
     armed: Option<Board>,
@@ -70,7 +70,7 @@ impl BoardBackend {
     /// that cannot be written.
     pub async fn connect(connector: Arc<dyn Connector>, options: BoardOptions) -> Result<Self, BackendError> {
         let descriptor = options.nominal.descriptor.clone();
-        let clock = RecordClock::start();
+        let clock = Clock::system();
         let mut board = Self {
             connector,
             options,
@@ -140,6 +140,11 @@ impl BoardBackend {
 impl PhotonicBackend for BoardBackend {
     fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        let board = self.armed.as_ref().filter(|_| self.outputs_known)?;
+        Some(Generation { boot: board.boot_id, commits: board.commit_epoch })
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::BoardBackend;
 use crate::{
-    ActuatorFrame, Applied, BackendError, BackendErrorKind, Code, Descriptor, FaultClass, InputBatch,
-    Operation, PhotonicBackend, Readout, refusal,
+    ActuatorFrame, Applied, BackendError, BackendErrorKind, Code, Descriptor, FaultClass, Generation,
+    InputBatch, Operation, PhotonicBackend, Readout, refusal,
     safety::{Interlocks, Reading, Readings},
 };
 
@@ -111,6 +111,11 @@ impl LimitedBoard {
 impl PhotonicBackend for LimitedBoard {
     fn descriptor(&self) -> &Descriptor {
         self.board.descriptor()
+    }
+
+    /// A ramp is several commits, of which the journal of a programming knows nothing.
+    fn generation(&self) -> Option<Generation> {
+        self.board.generation().filter(|_| self.rules.step.is_none())
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {

@@ -63,6 +63,14 @@ pub enum LinkError {
         /// What the system says.
         reason: Box<str>,
     },
+    /// What crosses the wire cannot be recorded.
+    #[error("{place} is not opened: {reason}")]
+    Unrecorded {
+        /// Port as the operator wrote it.
+        place: String,
+        /// Why not.
+        reason: Box<str>,
+    },
     /// The device sends other bytes than were recorded, or the driver other requests.
     #[error("{place}: the record ends here: {reason}")]
     NotRecorded {

@@ -4,6 +4,7 @@
 //! between the programs of one user; between users the rights to the device file do.
 
 mod identity;
+mod lease;
 
 use std::{
     env, fmt,
@@ -18,6 +19,8 @@ use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::{LinkError, Port};
 use crate::record::Clock;
+
+pub use lease::Lease;
 
 /// What a lock file says of its holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,7 +226,8 @@ fn read(file: &mut File) -> Option<Holder> {
     serde_json::from_str(text.lines().next()?).ok()
 }
 
-fn user() -> String {
+/// Who is at the keyboard, as a name that may be one of a file.
+pub(crate) fn user() -> String {
     let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| env::var(name).ok());
     let safe =
         |name: &String| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));

@@ -13,12 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    clock::Clock,
-    seal::{digest, hex, open, seal},
-};
+use super::seal::{digest, hex, open, seal};
+use crate::{ActuatorFrame, clock::Clock};
 
-pub use verify::{Flaw, Verified, verify};
+pub use verify::{Flaw, Verified, lines, verify};
 
 /// What the first line carries for the line before.
 const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -42,8 +40,38 @@ pub struct AuditEvent {
     pub unit: Option<String>,
     /// For what reason.
     pub why: String,
+    /// What was found, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
+    /// Frames before and after, where all channels were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameChange>,
     /// True when no physical device stands behind it.
     pub simulated: bool,
+}
+
+/// A frame that took the place of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameChange {
+    /// SHA-256 of the codes before, little-endian.
+    pub old: String,
+    /// The same of those after.
+    pub new: String,
+    /// Actuators whose code changed.
+    pub changed: usize,
+    /// All actuators.
+    pub actuators: usize,
+}
+
+impl FrameChange {
+    pub(crate) fn between(
+        old: &ActuatorFrame,
+        new: &ActuatorFrame,
+        digest: impl Fn(&ActuatorFrame) -> String,
+    ) -> Self {
+        let changed = old.0.iter().zip(&new.0).filter(|(old, new)| old != new).count();
+        Self { old: digest(old), new: digest(new), changed, actuators: new.0.len() }
+    }
 }
 
 /// When a line is forced to the disk.
@@ -82,15 +110,22 @@ pub enum AuditError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    line: u64,
-    prev: String,
-    utc: String,
-    monotonic_us: u64,
-    pid: u32,
+/// One line of a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// Number, from 1.
+    pub line: u64,
+    /// SHA-256 of the line before.
+    pub prev: String,
+    /// Time of day, RFC 3339.
+    pub utc: String,
+    /// Microseconds of the writer's monotonic clock.
+    pub monotonic_us: u64,
+    /// Process that wrote it.
+    pub pid: u32,
+    /// What was done.
     #[serde(flatten)]
-    event: AuditEvent,
+    pub event: AuditEvent,
 }
 
 /// End of the log: bytes, number of the next line, digest of the last.
@@ -131,8 +166,24 @@ impl AuditLog {
     pub fn append(&mut self, event: AuditEvent) -> Result<(), AuditError> {
         self.locked(|log| {
             log.repair()?;
+            log.write(event)?;
+            if log.sync == SyncPolicy::EveryLine { log.sync() } else { Ok(()) }
+        })
+    }
+
+    /// Appends one change that is on the disk when the next one is: for what another file holds already.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn append_later(&mut self, event: AuditEvent) -> Result<(), AuditError> {
+        self.locked(|log| {
+            log.repair()?;
             log.write(event)
         })
+    }
+
+    fn sync(&self) -> Result<(), AuditError> {
+        self.file.sync_data().map_err(|source| failed(&self.path, "syncing", source))
     }
 
     /// While another program writes its line, this one waits.
@@ -165,7 +216,7 @@ impl AuditLog {
         let last = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
         let altered = || AuditError::LastLine { path: self.path.clone() };
         let object = open(last).ok_or_else(altered)?;
-        let line: Line = serde_json::from_slice(&object).map_err(|_| altered())?;
+        let line: AuditLine = serde_json::from_slice(&object).map_err(|_| altered())?;
         Ok(End { length, next: line.line + 1, prev: digest(last) })
     }
 
@@ -179,7 +230,7 @@ impl AuditLog {
     fn write(&mut self, event: AuditEvent) -> Result<(), AuditError> {
         let Some(end) = self.end.take() else { return Ok(()) };
         let now = self.clock.now();
-        let line = Line {
+        let line = AuditLine {
             line: end.next,
             prev: end.prev,
             utc: now.rfc3339(),
@@ -192,9 +243,6 @@ impl AuditLog {
         self.file
             .write_all(format!("{sealed}\n").as_bytes())
             .map_err(|source| failed(&self.path, "writing", source))?;
-        if self.sync == SyncPolicy::EveryLine {
-            self.file.sync_data().map_err(|source| failed(&self.path, "syncing", source))?;
-        }
         let length = end.length + sealed.len() as u64 + 1;
         self.end = Some(End { length, next: end.next + 1, prev: digest(sealed.as_bytes()) });
         Ok(())

@@ -20,7 +20,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
+use crate::clock::Clock;
 use ring::Ring;
 
 pub use reader::FrameReader;

@@ -2,6 +2,9 @@
 //!
 //! The whole old and new frame is on the disk before the first byte goes to the device; a mark is on the disk before the
 //! channels that it names are written. So what a cut-off file does not name was not sent.
+//!
+//! Programmings follow one another in one file until it is long; then the next one begins a file that replaces it. What is known
+//! less of than was true costs a look at the device, so the marks that say that all went well need not be on the disk at once.
 
 mod read;
 
@@ -15,9 +18,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::seal::seal;
-use crate::frame::ActuatorFrame;
+use crate::{Generation, frame::ActuatorFrame};
 
 pub use read::{ChannelState, Phase, Recovery, Resolved, ResolvedChannel};
+
+/// Bytes after which the next programming begins a new file.
+const LONG: u64 = 4 << 20;
 
 /// A programming that begins: what the device holds, as read back, and what it shall hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +38,9 @@ pub struct Programming {
     pub old: ActuatorFrame,
     /// What it shall hold.
     pub new: ActuatorFrame,
+    /// Writes that the device had carried out, where it counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
 }
 
 /// Marks of a journal, in the order in which they may come.
@@ -49,6 +58,16 @@ enum Mark {
     /// What was read back after a crash, or after a rollback.
     Resolved {
         held: ActuatorFrame,
+    },
+    /// Everything is about to be zeroed.
+    Zeroing,
+    /// Everything was read back as zero.
+    Zeroed {
+        by: String,
+    },
+    /// Something happened after which the outputs are not known.
+    Doubt {
+        why: String,
     },
 }
 
@@ -102,33 +121,61 @@ pub enum JournalError {
     },
 }
 
-/// The journal of a programming that is under way.
+/// The journal of a device that is written to, one programming after another.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
+    length: u64,
+    /// True from the first byte sent until it is known what came of it.
+    unresolved: bool,
 }
 
 impl Journal {
-    /// Puts the old and the new frame onto the disk. Nothing may be sent before this returns.
+    /// Puts the old and the new frame onto the disk, in a new file. Nothing may be sent before this returns.
     ///
-    /// The file of a programming before is replaced as a whole, once the new one is on the disk.
+    /// The file of the programmings before is replaced as a whole, once the new one is on the disk.
     ///
     /// # Errors
     /// The last programming is not resolved, or the file cannot be written.
     pub fn begin(path: &Path, programming: &Programming) -> Result<Self, JournalError> {
         refuse_unresolved(path)?;
-        let (old, new) = (programming.old.0.len(), programming.new.0.len());
-        if old != new {
-            return Err(JournalError::Length { path: path.to_owned(), old, new });
-        }
+        refuse_uneven(path, programming)?;
         let fresh = path.with_extension("new");
         let file = File::create(&fresh).map_err(|source| failed(path, "making the file", source))?;
-        let mut journal = Self { path: path.to_owned(), file };
+        let mut journal = Self { path: path.to_owned(), file, length: 0, unresolved: false };
         journal.mark(&Mark::Begin(programming.clone()))?;
+        journal.sync()?;
         fs::rename(&fresh, path).map_err(|source| failed(path, "putting the file in place", source))?;
         sync_folder(path).map_err(|source| failed(path, "syncing the folder", source))?;
         Ok(journal)
+    }
+
+    /// Goes on in the journal that is there; `None` where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or was damaged.
+    pub fn reopen(path: &Path) -> Result<Option<Self>, JournalError> {
+        let Some(recovery) = Self::open(path)? else { return Ok(None) };
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.map_err(|source| failed(path, "opening", source))?;
+        let length = recovery.whole();
+        // What a crash left of a mark is cut off: the next one stands on a line of its own.
+        file.set_len(length).map_err(|source| failed(path, "cutting", source))?;
+        Ok(Some(Self { path: path.to_owned(), file, length, unresolved: recovery.is_unresolved() }))
+    }
+
+    /// The next programming. Nothing may be sent before [`Self::sending`] returns.
+    ///
+    /// # Errors
+    /// The last programming is not resolved, or the file cannot be written.
+    pub fn follow(&mut self, programming: &Programming) -> Result<(), JournalError> {
+        if self.unresolved || self.length > LONG {
+            *self = Self::begin(&self.path, programming)?;
+            return Ok(());
+        }
+        refuse_uneven(&self.path, programming)?;
+        self.mark(&Mark::Begin(programming.clone()))
     }
 
     /// Marks that these channels are about to be written, and returns once the mark is on the disk.
@@ -136,23 +183,65 @@ impl Journal {
     /// # Errors
     /// The mark could not be written: do not send.
     pub fn sending(&mut self, channels: Range<usize>) -> Result<(), JournalError> {
-        self.mark(&Mark::Sending { first: channels.start, end: channels.end })
+        self.unresolved = true;
+        self.mark(&Mark::Sending { first: channels.start, end: channels.end })?;
+        self.sync()
     }
 
     /// Marks that every channel was read back as new.
     ///
     /// # Errors
     /// The mark could not be written: the next start takes what was sent for unknown.
-    pub fn commit(mut self) -> Result<(), JournalError> {
-        self.mark(&Mark::Committed)
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        self.settled(&Mark::Committed)
     }
 
     /// Ends a programming that failed with what was read back after it.
     ///
     /// # Errors
     /// The mark could not be written.
-    pub fn resolve(mut self, held: &ActuatorFrame) -> Result<(), JournalError> {
-        self.mark(&Mark::Resolved { held: held.clone() })
+    pub fn resolve(&mut self, held: &ActuatorFrame) -> Result<(), JournalError> {
+        self.settled(&Mark::Resolved { held: held.clone() })
+    }
+
+    /// Marks that everything is about to be zeroed, and returns once the mark is on the disk.
+    ///
+    /// # Errors
+    /// The mark could not be written; zero all the same.
+    pub fn zeroing(&mut self) -> Result<(), JournalError> {
+        self.unresolved = true;
+        self.mark(&Mark::Zeroing)?;
+        self.sync()
+    }
+
+    /// Marks that everything was read back as zero: by a park, or by the device itself.
+    ///
+    /// # Errors
+    /// The mark could not be written.
+    pub fn zeroed(&mut self, by: impl Into<String>) -> Result<(), JournalError> {
+        self.settled(&Mark::Zeroed { by: by.into() })
+    }
+
+    /// Marks that the outputs are no longer known, as after a reset of the device.
+    ///
+    /// # Errors
+    /// The mark could not be written.
+    pub fn doubt(&mut self, why: impl Into<String>) -> Result<(), JournalError> {
+        self.unresolved = true;
+        self.mark(&Mark::Doubt { why: why.into() })?;
+        self.sync()
+    }
+
+    /// True from the first byte sent until it is known what came of it.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        self.unresolved
+    }
+
+    fn settled(&mut self, mark: &Mark) -> Result<(), JournalError> {
+        self.mark(mark)?;
+        self.unresolved = false;
+        Ok(())
     }
 
     /// What the journal says of the last programming; `None` where there never was one.
@@ -172,24 +261,29 @@ impl Journal {
     /// # Errors
     /// There is nothing to resolve, or the file cannot be written.
     pub fn recover(path: &Path, held: &ActuatorFrame) -> Result<Option<Resolved>, JournalError> {
-        let Some(recovery) = Self::open(path)? else { return Ok(None) };
-        let resolved = recovery.resolve(held);
-        let file = OpenOptions::new().append(true).open(path);
-        let mut journal =
-            Self { path: path.to_owned(), file: file.map_err(|source| failed(path, "opening", source))? };
-        // What a crash left of a mark is cut off: the next one stands on a line of its own.
-        journal.file.set_len(recovery.whole()).map_err(|source| failed(path, "cutting", source))?;
-        journal.mark(&Mark::Resolved { held: held.clone() })?;
-        Ok(Some(resolved))
+        let (Some(recovery), Some(mut journal)) = (Self::open(path)?, Self::reopen(path)?) else {
+            return Ok(None);
+        };
+        journal.resolve(held)?;
+        journal.sync()?;
+        Ok(Some(recovery.resolve(held)))
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<(), JournalError> {
-        let line = seal(mark).map_err(|source| failed(&self.path, "writing", source.into()))?;
-        self.file
-            .write_all(format!("{line}\n").as_bytes())
-            .and_then(|()| self.file.sync_all())
-            .map_err(|source| failed(&self.path, "writing", source))
+        let line = seal(mark).map_err(|source| failed(&self.path, "writing", source.into()))? + "\n";
+        self.file.write_all(line.as_bytes()).map_err(|source| failed(&self.path, "writing", source))?;
+        self.length += line.len() as u64;
+        Ok(())
     }
+
+    fn sync(&self) -> Result<(), JournalError> {
+        self.file.sync_data().map_err(|source| failed(&self.path, "syncing", source))
+    }
+}
+
+fn refuse_uneven(path: &Path, programming: &Programming) -> Result<(), JournalError> {
+    let (old, new) = (programming.old.0.len(), programming.new.0.len());
+    if old == new { Ok(()) } else { Err(JournalError::Length { path: path.to_owned(), old, new }) }
 }
 
 fn refuse_unresolved(path: &Path) -> Result<(), JournalError> {

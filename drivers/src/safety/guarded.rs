@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::{
-    ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, InputBatch, Operation,
+    ActuatorFrame, Applied, BackendError, BackendErrorKind, Descriptor, Generation, InputBatch, Operation,
     PhotonicBackend, Readout,
 };
 
@@ -41,6 +41,10 @@ impl Guarded {
 impl PhotonicBackend for Guarded {
     fn descriptor(&self) -> &Descriptor {
         self.backend.descriptor()
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        self.backend.generation()
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {

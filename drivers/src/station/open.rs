@@ -17,11 +17,9 @@ pub async fn connect(
     station: &Station,
     access: &PortAccess,
 ) -> Result<Box<dyn PhotonicBackend>, BackendError> {
-    match &station.bench {
-        Some(bench) if station.processor.device.is_empty() => {
-            Ok(Box::new(compose::bench(station, bench, access).await?))
-        }
-        _ => board(station, access).await,
+    match station.bench_in_use() {
+        Some(bench) => Ok(Box::new(compose::bench(station, bench, access).await?)),
+        None => board(station, access).await,
     }
 }
 

@@ -7,8 +7,9 @@ use alora_drivers::{
     board::{BoardBackend, BoardOptions, LinkOptions},
     link::{LinkStatistics, PortAccess},
     qontrol::Chain,
+    recorded::Records,
     safety::{Guard, WatchedDevice},
-    soak::{BoardSubject, ChainSubject, Pair, Soak as Values, SoakOutcome, Subject},
+    soak::{BoardSubject, ChainSubject, Pair, RecordedSubject, Soak as Values, SoakOutcome, Subject},
     station::{DeviceEntry, Station},
 };
 use serde::Serialize;
@@ -127,8 +128,9 @@ fn device<'a>(arguments: &Soak, station: &'a Station) -> Result<&'a DeviceEntry,
 async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>, Error> {
     let unfit = |error: alora_drivers::station::StationError| input(&arguments.station, error.to_string());
     let entry = device(arguments, station)?;
-    let connector = PortAccess::of(TOOL).claim(&arguments.device, entry.port())?;
-    Ok(match entry {
+    let records = Records::open(station)?;
+    let connector = PortAccess::of(TOOL).recorded(records.clone()).claim(&arguments.device, entry.port())?;
+    let subject: Box<dyn Subject> = match entry {
         DeviceEntry::Qontrol(chain) => {
             let options = chain.options().map_err(unfit)?;
             let highest = alora_drivers::Volts(chain.vmax_volt);
@@ -148,7 +150,8 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
             );
             return Err(input(&arguments.station, reason));
         }
-    })
+    };
+    Ok(Box::new(RecordedSubject::new(subject, records, &arguments.device)?))
 }
 
 fn open_log(path: &Path) -> Result<csv::Writer<std::fs::File>, Error> {

@@ -7,7 +7,7 @@ use alora_drivers::{
 };
 
 use super::super::measure::{nominal, station_of, unfit};
-use crate::{config::Config, error::Error, guarded::bench_of};
+use crate::{config::Config, error::Error};
 
 /// Channels of one Qontrol module.
 const CHANNELS: usize = 8;
@@ -46,7 +46,7 @@ impl Wiring {
         let Some(station) = station_of(config)? else {
             return Ok(Self::Codes { full_scale, highest: full_scale });
         };
-        if let Some(bench) = bench_of(&station) {
+        if let Some(bench) = station.bench_in_use() {
             let source = Source::of(&station, bench, &descriptor).map_err(|error| unfit(config, error))?;
             return Ok(Self::Volts(source));
         }

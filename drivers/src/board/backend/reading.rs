@@ -45,7 +45,7 @@ impl BoardBackend {
             let answer = format!("payloads of {most} bytes at most, which hold not even one vector");
             return Err(BackendErrorKind::refused(request, answer));
         }
-        let taken_at = self.clock.now();
+        let taken_at = self.clock.timestamp();
         let link = self.same_link()?;
         let sense = link.sense().await?;
         let mut pending = Vec::with_capacity(pieces.len());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{AuditError, Line, NOTHING, failed};
+use super::{AuditError, AuditLine, NOTHING, failed};
 use crate::record::seal::{digest, open};
 
 /// The first place where a log is not as it was written. Lines count from 1.
@@ -72,8 +72,20 @@ pub fn verify(path: &Path) -> Result<Verified, AuditError> {
     Ok(verified)
 }
 
+/// The lines of a log that can be read, whether or not they are as they were written; none where there is no log yet.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn lines(path: &Path) -> Result<Vec<AuditLine>, AuditError> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|source| failed(path, "reading", source))?,
+    };
+    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
 fn flaw(bytes: &[u8], line: u64, head: &str) -> Option<Flaw> {
-    let parsed = open(bytes).and_then(|object| serde_json::from_slice::<Line>(&object).ok());
+    let parsed = open(bytes).and_then(|object| serde_json::from_slice::<AuditLine>(&object).ok());
     let Some(parsed) = parsed else { return Some(Flaw::Altered { line }) };
     let found = parsed.line;
     match found.cmp(&line) {

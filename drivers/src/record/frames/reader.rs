@@ -6,6 +6,8 @@ use std::{
     vec,
 };
 
+use time::{UtcDateTime, format_description::well_known::Rfc3339};
+
 use super::{
     FrameEntry, FrameError, Head,
     ring::{path_of, sizes},
@@ -18,6 +20,7 @@ use super::{
 pub struct FrameReader {
     files: vec::IntoIter<PathBuf>,
     entries: vec::IntoIter<Result<FrameEntry, FrameError>>,
+    began: Option<UtcDateTime>,
 }
 
 impl FrameReader {
@@ -32,7 +35,15 @@ impl FrameReader {
             source,
         })?;
         let files: Vec<_> = numbers.iter().map(|(number, _)| path_of(folder, *number)).collect();
-        Ok(Self { files: files.into_iter(), entries: Vec::new().into_iter() })
+        Ok(Self { files: files.into_iter(), entries: Vec::new().into_iter(), began: None })
+    }
+}
+
+impl FrameReader {
+    /// Time of day at which the clock of the last entry stood at 0; `None` before the first one.
+    #[must_use]
+    pub fn began(&self) -> Option<UtcDateTime> {
+        self.began
     }
 }
 
@@ -44,26 +55,36 @@ impl Iterator for FrameReader {
             if let Some(entry) = self.entries.next() {
                 return Some(entry);
             }
-            self.entries = entries(&self.files.next()?).into_iter();
+            let (began, entries) = entries(&self.files.next()?);
+            (self.began, self.entries) = (began.or(self.began), entries.into_iter());
         }
     }
 }
 
-fn entries(path: &Path) -> Vec<Result<FrameEntry, FrameError>> {
+fn entries(path: &Path) -> (Option<UtcDateTime>, Vec<Result<FrameEntry, FrameError>>) {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(source) => {
-            return vec![Err(FrameError::File { path: path.to_owned(), doing: "reading", source })];
+            let error = FrameError::File { path: path.to_owned(), doing: "reading", source };
+            return (None, vec![Err(error)]);
         }
     };
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let lines = bytes.get(..whole).unwrap_or_default().split_inclusive(|&byte| byte == b'\n');
+    let mut began = None;
     let read = lines.enumerate().filter_map(|(at, line)| {
         let damaged = || FrameError::Damaged { path: path.to_owned(), line: at + 1 };
         match serde_json::from_slice::<FrameEntry>(line) {
-            Err(_) if serde_json::from_slice::<Head>(line).is_ok() => None,
-            read => Some(read.map_err(|_| damaged())),
+            Ok(entry) => Some(Ok(entry)),
+            Err(_) => match serde_json::from_slice::<Head>(line) {
+                Ok(head) => {
+                    began = UtcDateTime::parse(&head.utc, &Rfc3339).ok();
+                    None
+                }
+                Err(_) => Some(Err(damaged())),
+            },
         }
     });
-    read.collect()
+    let read = read.collect();
+    (began, read)
 }

@@ -2,6 +2,7 @@
 
 use super::{Mark, Programming};
 use crate::{
+    Generation,
     frame::{ActuatorFrame, Code},
     record::seal::open,
 };
@@ -19,6 +20,12 @@ pub enum Phase {
     Committed,
     /// After a crash the device was read back.
     Resolved(ActuatorFrame),
+    /// Everything was about to be zeroed: a channel holds zero or what it held before.
+    Zeroing,
+    /// Everything was read back as zero, by whom.
+    Zeroed(String),
+    /// Something happened after which the outputs are not known.
+    InDoubt(String),
 }
 
 /// What a channel holds as far as the journal knows: before anything else has written to the device.
@@ -30,6 +37,8 @@ pub enum ChannelState {
     New(Code),
     /// What was read back after a crash.
     Found(Code),
+    /// It was zeroed after the programming, and read back as zero.
+    Zeroed,
     /// One of the two, or anything else: read it back.
     Unknown {
         /// Before the programming.
@@ -93,6 +102,50 @@ impl Recovery {
         Resolved { channels: channels.collect() }
     }
 
+    /// What each channel held when the program ended, by what the device tells now, before anything is written to it.
+    ///
+    /// A count of writes that has not gone on tells that all is old, even when the device has zeroed its outputs since. One more
+    /// write tells nothing by itself: it may be a park by another program. Nor do codes that are all zero, without a count: they may
+    /// have been zeroed since.
+    #[must_use]
+    pub fn channels_by(&self, now: Option<Generation>, held: Option<&ActuatorFrame>) -> Vec<ChannelState> {
+        let known = self.channels();
+        if !self.is_unresolved() {
+            return known;
+        }
+        if let Some(all) = self.by_count(now, held) {
+            return all;
+        }
+        match held {
+            Some(held) if held.0.iter().any(|&code| code != 0) => {
+                let states = known.into_iter().enumerate();
+                states.map(|(channel, state)| by_code(state, held.0.get(channel))).collect()
+            }
+            Some(_) if self.phase == Phase::Zeroing => vec![ChannelState::Zeroed; known.len()],
+            _ => known,
+        }
+    }
+
+    /// All channels at once, where the device counts its writes.
+    fn by_count(&self, now: Option<Generation>, held: Option<&ActuatorFrame>) -> Option<Vec<ChannelState>> {
+        let Programming { old, new, generation, .. } = &self.programming;
+        let (then, now) = ((*generation)?, now?);
+        if now.boot != then.boot || !matches!(self.phase, Phase::InFlight(_) | Phase::Unclear) {
+            return None;
+        }
+        match now.commits.checked_sub(then.commits)? {
+            0 => Some(old.0.iter().map(|&code| ChannelState::Old(code)).collect()),
+            1 if held == Some(new) => Some(new.0.iter().map(|&code| ChannelState::New(code)).collect()),
+            _ => None,
+        }
+    }
+
+    /// True when it is not known what the channels hold.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        self.channels().iter().any(|state| matches!(state, ChannelState::Unknown { .. }))
+    }
+
     pub(super) fn whole(&self) -> u64 {
         self.whole
     }
@@ -102,10 +155,20 @@ impl Recovery {
         match &self.phase {
             Phase::NothingSent => ChannelState::Old(old),
             Phase::InFlight(sent) if sent.get(channel) == Some(&false) => ChannelState::Old(old),
-            Phase::InFlight(_) | Phase::Unclear => unknown,
+            Phase::InFlight(_) | Phase::Unclear | Phase::Zeroing | Phase::InDoubt(_) => unknown,
             Phase::Committed => ChannelState::New(new),
+            Phase::Zeroed(_) => ChannelState::Zeroed,
             Phase::Resolved(held) => held.0.get(channel).map_or(unknown, |&code| ChannelState::Found(code)),
         }
+    }
+}
+
+/// What a code that is read back tells of a channel of which nothing else is known.
+fn by_code(state: ChannelState, held: Option<&Code>) -> ChannelState {
+    match (state, held) {
+        (ChannelState::Unknown { old, .. }, Some(&held)) if held == old => ChannelState::Old(held),
+        (ChannelState::Unknown { new, .. }, Some(&held)) if held == new => ChannelState::New(held),
+        _ => state,
     }
 }
 
@@ -117,10 +180,13 @@ pub(super) fn recover(bytes: &[u8]) -> Option<Option<Recovery>> {
     let Some(first) = marks.next() else {
         return cut_off(tail).then_some(None);
     };
-    let Mark::Begin(programming) = first? else { return None };
+    let Mark::Begin(mut programming) = first? else { return None };
     let mut phase = Phase::NothingSent;
     for mark in marks {
-        phase = phase.after(mark?, programming.new.0.len())?;
+        match mark? {
+            Mark::Begin(next) if phase.is_settled() => (programming, phase) = (next, Phase::NothingSent),
+            mark => phase = phase.after(mark, programming.new.0.len())?,
+        }
     }
     if !cut_off(tail) {
         phase = Phase::Unclear;
@@ -139,8 +205,16 @@ impl Phase {
             }
             (Self::NothingSent | Self::InFlight(_), Mark::Committed) => Some(Self::Committed),
             (_, Mark::Resolved { held }) => Some(Self::Resolved(held)),
+            (_, Mark::Zeroing) => Some(Self::Zeroing),
+            (_, Mark::Zeroed { by }) => Some(Self::Zeroed(by)),
+            (_, Mark::Doubt { why }) => Some(Self::InDoubt(why)),
             _ => None,
         }
+    }
+
+    /// True when another programming may follow.
+    fn is_settled(&self) -> bool {
+        matches!(self, Self::NothingSent | Self::Committed | Self::Resolved(_) | Self::Zeroed(_))
     }
 }
 
