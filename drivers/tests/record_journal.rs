@@ -170,7 +170,7 @@ fn a_journal_cut_off_at_any_byte_claims_nothing_wrong_and_forgets_nothing_it_was
     }
 }
 
-type Step = dyn Fn(&mut Journal) -> Result<(), JournalError>;
+type Step<'a> = dyn Fn(&mut Journal) -> Result<(), JournalError> + 'a;
 
 #[test]
 fn programmings_follow_one_another_in_one_file_and_a_cut_at_any_byte_tells_the_last_mark() {
@@ -178,7 +178,7 @@ fn programmings_follow_one_another_in_one_file_and_a_cut_at_any_byte_tells_the_l
     let mut journal = Journal::begin(&path, &programming()).unwrap();
     let mut lengths = vec![fs::metadata(&path).unwrap().len()];
     let next = Programming { id: "p-18".to_owned(), old: ActuatorFrame::zeros(CHANNELS), ..programming() };
-    let steps: [&Step; 7] = [
+    let steps: [&Step<'_>; 7] = [
         &|journal| journal.sending(0..5),
         &Journal::commit,
         &Journal::zeroing,
