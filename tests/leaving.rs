@@ -142,6 +142,12 @@ impl Host {
         fs::read_to_string(&self.said).unwrap()
     }
 
+    /// Bytes that it has written to anything.
+    fn written(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.process.id())).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
+    }
+
     fn supervisor(&self) -> u32 {
         until("the supervisor", || supervisors_of(self.process.id()).first().copied())
     }
@@ -375,6 +381,9 @@ fn a_calibration_that_is_killed_leaves_a_board_on_a_serial_port_that_its_supervi
     let folder = TempDir::new().unwrap();
     let mut host = Host::calibrates(folder.path(), "board", &port);
     let supervisor = host.supervisor();
+    // Nobody else can ask on this wire; after some frames of 256 codes the board is driven.
+    let before = host.written();
+    until("codes", || (host.written() > before + 10_000).then_some(()));
     signal(host.process.id(), "KILL");
     host.ended();
     let said = host.left(supervisor);

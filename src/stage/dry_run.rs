@@ -3,14 +3,14 @@
 mod wiring;
 
 use alora_calibration::{Calibration, EncodeError, ProcessorError};
-use alora_drivers::{BackendError, BackendErrorKind, Code, Descriptor, Operation, ProcessorId};
+use alora_drivers::{BackendErrorKind, Code, Descriptor, ProcessorId};
 use ndarray::Array2;
 
 use super::{measure::nominal, train::tile_of};
 use crate::{
     config::Config,
     deploy::{DeployError, DeploymentPlan, target_from},
-    error::Error,
+    error::{Error, ExitCode},
     model::{AdapterSet, Mlp},
 };
 pub use wiring::Wiring;
@@ -81,9 +81,11 @@ pub fn dry_run_of_tiles<'a>(
         let encoded = encoding.encode(&target).map_err(unencoded)?;
         let codes = encoded.frame.0;
         let checked = within_limits(&descriptor, &codes).and_then(|()| wiring.check(&codes));
-        let refused =
-            |kind| BackendError { processor: descriptor.id.clone(), operation: Operation::Apply, kind };
-        checked.map_err(|kind| failed(refused(kind).into()))?;
+        checked.map_err(|kind| Error::Device {
+            device: format!("layer {layer}, tile {tile}"),
+            reason: kind.to_string(),
+            class: ExitCode::Limit,
+        })?;
         let unreachable = encoded.unreachable.len();
         writes.push(PlannedWrite { layer: layer.to_owned(), tile, codes, unreachable });
     }
