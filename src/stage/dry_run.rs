@@ -69,7 +69,7 @@ pub fn dry_run_of_tiles<'a>(
     tiles: impl IntoIterator<Item = (&'a str, Array2<f64>)>,
 ) -> Result<DryRun, Error> {
     let wiring = Wiring::of(config)?;
-    let descriptor = limited(calibration, &nominal(config)?, wiring.highest())?;
+    let descriptor = limited(calibration, &nominal(config)?, &wiring)?;
     let encoding = calibration.encoding();
     let mut writes: Vec<PlannedWrite> = Vec::new();
     for (layer, weights) in tiles {
@@ -93,7 +93,7 @@ pub fn dry_run_of_tiles<'a>(
 }
 
 /// The calibrated processor under the limits of all.
-fn limited(calibration: &Calibration, nominal: &Descriptor, highest: Code) -> Result<Descriptor, Error> {
+fn limited(calibration: &Calibration, nominal: &Descriptor, wiring: &Wiring) -> Result<Descriptor, Error> {
     let mut descriptor = calibration.descriptor.clone();
     if (descriptor.kind, descriptor.layout) != (nominal.kind, nominal.layout) {
         let reason = format!(
@@ -108,8 +108,8 @@ fn limited(calibration: &Calibration, nominal: &Descriptor, highest: Code) -> Re
         );
         return Err(Error::Input { path: "--calibration".into(), reason });
     }
-    for (limit, nominal) in descriptor.limits.iter_mut().zip(&nominal.limits) {
-        *limit = (*limit).min(*nominal).min(highest);
+    for (actuator, (limit, nominal)) in descriptor.limits.iter_mut().zip(&nominal.limits).enumerate() {
+        *limit = (*limit).min(*nominal).min(wiring.highest(actuator));
     }
     Ok(descriptor)
 }

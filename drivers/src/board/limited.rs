@@ -28,6 +28,24 @@ pub struct HeaterRules {
     pub total: Option<f64>,
 }
 
+impl HeaterRules {
+    /// Whether a frame keeps the sum; `top` is the converter's highest code.
+    ///
+    /// # Errors
+    /// It does not; `device` is named.
+    pub fn check(&self, device: &str, top: f64, codes: &[Code]) -> Result<(), BackendErrorKind> {
+        let Some(most) = self.total else { return Ok(()) };
+        let sum: f64 = codes.iter().map(|&code| power(code, top)).sum();
+        if sum <= most * (1.0 + 1e-9) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the frame drives {sum:.3} times the full power of one heater, the station allows {most}; nothing was sent"
+        );
+        Err(BackendErrorKind::instrument(device, reason, FaultClass::Limit))
+    }
+}
+
 /// A board whose frames keep rules, and which is not driven unless all conditions are met.
 pub struct LimitedBoard {
     board: BoardBackend,
@@ -53,22 +71,6 @@ impl LimitedBoard {
 
     fn top(&self) -> f64 {
         f64::from(u16::MAX >> (16 - self.descriptor().bits.actuator))
-    }
-
-    fn power(&self, code: Code) -> f64 {
-        power(code, self.top())
-    }
-
-    fn check_total(&self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
-        let Some(most) = self.rules.total else { return Ok(()) };
-        let sum: f64 = frame.0.iter().map(|&code| self.power(code)).sum();
-        if sum <= most * (1.0 + 1e-9) {
-            return Ok(());
-        }
-        let reason = format!(
-            "the frame drives {sum:.3} times the full power of one heater, the station allows {most}; nothing was sent"
-        );
-        Err(BackendErrorKind::instrument(&self.descriptor().id.0, reason, FaultClass::Limit))
     }
 
     async fn check_interlocks(&mut self) -> Result<(), BackendErrorKind> {
@@ -119,7 +121,8 @@ impl PhotonicBackend for LimitedBoard {
     }
 
     async fn apply(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {
-        let checked = refusal::of_frame(self.descriptor(), frame).and_then(|()| self.check_total(frame));
+        let checked = refusal::of_frame(self.descriptor(), frame)
+            .and_then(|()| self.rules.check(&self.descriptor().id.0, self.top(), &frame.0));
         checked.map_err(|kind| self.failed(Operation::Apply, kind))?;
         let allowed = self.check_interlocks().await;
         allowed.map_err(|kind| self.failed(Operation::Apply, kind))?;

@@ -232,7 +232,8 @@ impl BoardEntry {
     }
 
     /// Rules for its heaters, where there are any.
-    pub(super) fn rules(&self) -> Option<HeaterRules> {
+    #[must_use]
+    pub fn rules(&self) -> Option<HeaterRules> {
         let any = self.step.is_some() || self.total_power.is_some() || !self.interlock.is_empty();
         any.then(|| HeaterRules {
             step: self.step,

@@ -42,8 +42,11 @@ async fn board(station: &Station, access: &PortAccess) -> Result<Box<dyn Photoni
 }
 
 impl BoardEntry {
-    /// Lowers the highest codes to those of the station.
-    fn limit(&self, limits: &mut [Code]) -> Result<(), StationError> {
+    /// Lowers the highest codes, one an actuator, to those of the station.
+    ///
+    /// # Errors
+    /// An actuator is named that the chip does not have.
+    pub fn limit(&self, limits: &mut [Code]) -> Result<(), StationError> {
         let all = self.limit.unwrap_or(Code::MAX);
         limits.iter_mut().for_each(|highest| *highest = all.min(*highest));
         let actuators = limits.len();

@@ -2,6 +2,7 @@
 
 use alora_drivers::{
     BackendErrorKind, Code, Descriptor, FaultClass, InstrumentFault, Volts,
+    board::HeaterRules,
     safety::Limits,
     station::{BenchEntry, DeviceEntry, Station, StationError},
 };
@@ -18,8 +19,10 @@ pub enum Wiring {
     Codes {
         /// Highest code of the converter.
         full_scale: Code,
-        /// Highest code that the station file allows.
-        highest: Code,
+        /// Highest code that the station file allows, one an actuator.
+        limits: Vec<Code>,
+        /// The board, by name, with its rules.
+        rules: Option<(String, HeaterRules)>,
     },
     /// To channels of a voltage source.
     Volts(Source),
@@ -44,14 +47,17 @@ impl Wiring {
         let descriptor = nominal(config)?;
         let full_scale = ((1_u32 << descriptor.bits.actuator) - 1) as Code;
         let Some(station) = station_of(config)? else {
-            return Ok(Self::Codes { full_scale, highest: full_scale });
+            return Ok(Self::Codes { full_scale, limits: descriptor.limits, rules: None });
         };
         if let Some(bench) = station.bench_in_use() {
             let source = Source::of(&station, bench, &descriptor).map_err(|error| unfit(config, error))?;
             return Ok(Self::Volts(source));
         }
-        let (_, board) = station.board().map_err(|error| unfit(config, error))?;
-        Ok(Self::Codes { full_scale, highest: board.limit.unwrap_or(full_scale) })
+        let (name, board) = station.board().map_err(|error| unfit(config, error))?;
+        let mut limits = descriptor.limits;
+        board.limit(&mut limits).map_err(|error| unfit(config, error))?;
+        let rules = board.rules().map(|rules| (name.to_owned(), rules));
+        Ok(Self::Codes { full_scale, limits, rules })
     }
 
     /// A code of an actuator in words with their unit.
@@ -68,17 +74,23 @@ impl Wiring {
         }
     }
 
-    /// Highest code that the station file allows.
-    pub(super) fn highest(&self) -> Code {
+    /// Highest code that the station file allows to an actuator.
+    pub(super) fn highest(&self, actuator: usize) -> Code {
         match self {
-            Self::Codes { highest, .. } => *highest,
+            Self::Codes { limits, .. } => limits.get(actuator).copied().unwrap_or_default(),
             Self::Volts(source) => source.top,
         }
     }
 
     /// The device's own limits in the station file, on the whole frame.
     pub(super) fn check(&self, codes: &[Code]) -> Result<(), BackendErrorKind> {
-        let Self::Volts(source) = self else { return Ok(()) };
+        let source = match self {
+            Self::Volts(source) => source,
+            Self::Codes { full_scale, rules: Some((device, rules)), .. } => {
+                return rules.check(device, f64::from(*full_scale), codes);
+            }
+            Self::Codes { .. } => return Ok(()),
+        };
         let Some(limits) = &source.limits else { return Ok(()) };
         let mut plan = vec![Volts(0.0); limits.channels().len()];
         for (&channel, &code) in source.channels.iter().zip(codes) {
