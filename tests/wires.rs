@@ -309,7 +309,7 @@ impl Bench {
         serde_json::from_str(&self.says(&["status", &self.station(), "--json"], 0)).unwrap()
     }
 
-    /// Calibrates and measures, until it is killed where `until` is given.
+    /// Calibrates and measures.
     fn calibrate(&self) -> Command {
         let mut command = alora();
         command.args(["calibrate", "tests/configs/quick.toml", "--set"]);
@@ -326,7 +326,7 @@ fn what_is_done_on_a_station_is_on_record_and_can_be_played_again() {
     assert!(bench.calibrate().output().unwrap().status.success());
     let status = bench.status();
     assert_eq!(status["devices"][0]["zero"], true, "{status}");
-    assert_eq!(status["programming"]["zeroed"], serde_json::json!([[0, 255]]), "{status}");
+    assert_eq!(status["programming"]["zeroed"], serde_json::json!([[0, 511]]), "{status}");
     assert_eq!(status["audit"].as_array().unwrap().last().unwrap()["what"], "park");
     let station = bench.station();
     let checked: Value =
@@ -366,7 +366,7 @@ fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
         let ranges = programming[name].as_array().unwrap().iter();
         ranges.map(|range| range[1].as_u64().unwrap() - range[0].as_u64().unwrap() + 1).sum()
     };
-    assert_eq!(named("old") + named("new") + named("zeroed") + named("unknown"), 256, "{status}");
+    assert_eq!(named("old") + named("new") + named("zeroed") + named("unknown"), 512, "{status}");
     // Within two seconds of the board's watchdog, so that a look tells.
     assert_eq!(named("unknown"), 0, "{status}");
     let output = bench.calibrate().output().unwrap();
