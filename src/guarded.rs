@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, process::Command, sync::OnceLock, time::Duratio
 
 use alora_drivers::{
     PhotonicBackend,
+    recorded::journal_path,
     safety::{Guard, Guarded, WatchedDevice},
     station::{self, Station},
 };
@@ -54,5 +55,9 @@ fn devices_of_processor(station: &Station) -> Vec<WatchedDevice> {
         None => station.board().map(|(name, _)| name).into_iter().collect(),
     };
     let opened = station.device.iter().filter(|(name, _)| names.contains(name.as_str()));
-    opened.map(|(name, entry)| WatchedDevice::of(name, entry)).collect()
+    let journal = |name: &str| {
+        let board = station.bench_in_use().is_none() && station.records.journal;
+        board.then(|| journal_path(&station.records.folder_of(&station.name), name))
+    };
+    opened.map(|(name, entry)| WatchedDevice::of(name, entry).journaled(journal(name))).collect()
 }

@@ -3,7 +3,6 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -13,21 +12,19 @@ use std::{
 
 use alora_board_protocol::{Codes, FrameReader, Hello, Kind, REPLY, Request, max_encoded};
 use alora_drivers::link::{Connector, Port, Transport};
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "common/emulated.rs"]
+mod emulated;
+
+use emulated::{Emulated, alora};
 
 /// Wait for anything, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// From the end of a command to the last word of its supervisor: zeroed, and read back. Alone it takes a second.
 const ZEROED: Duration = Duration::from_secs(5);
 const ACTUATORS: u16 = 256;
-
-fn alora() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alora"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("OPENBLAS_NUM_THREADS", "1").stdin(Stdio::null());
-    command
-}
 
 fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -42,38 +39,6 @@ fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 
 fn signal(pid: u32, signal: &str) {
     assert!(Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status().unwrap().success());
-}
-
-/// `alora emulate`, until dropped.
-struct Emulated {
-    process: Child,
-    devices: Vec<Value>,
-}
-
-impl Emulated {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = alora().arg("emulate").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        Self { devices: ready["devices"].as_array().unwrap().clone(), process }
-    }
-
-    fn port(&self, name: &str) -> String {
-        let device = self.devices.iter().find(|device| device["name"] == name).unwrap();
-        match (&device["path"], &device["address"]) {
-            (Value::String(path), _) => path.clone(),
-            (_, Value::String(address)) => format!("tcp:{address}"),
-            _ => panic!("{device}"),
-        }
-    }
-}
-
-impl Drop for Emulated {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// A command that drives a device, and what it and its supervisor say.

@@ -3,53 +3,16 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::Value;
 
-fn alora() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_alora"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Not into the records of whoever runs the tests.
-    command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/wires"));
-    command
-}
+#[path = "common/emulated.rs"]
+mod emulated;
 
-/// `alora emulate`, until dropped.
-struct Emulated {
-    process: Child,
-    devices: Vec<Value>,
-}
-
-impl Emulated {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = alora().arg("emulate").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        Self { devices: ready["devices"].as_array().unwrap().clone(), process }
-    }
-
-    /// The port of the device of that name, as a station file writes it.
-    fn port(&self, name: &str) -> String {
-        let device = self.devices.iter().find(|device| device["name"] == name).unwrap();
-        match (&device["path"], &device["address"]) {
-            (Value::String(path), _) => path.clone(),
-            (_, Value::String(address)) => format!("tcp:{address}"),
-            _ => unreachable!("{device}"),
-        }
-    }
-}
-
-impl Drop for Emulated {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use emulated::{Emulated, alora};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -349,7 +312,7 @@ fn what_is_done_on_a_station_is_on_record_and_can_be_played_again() {
 fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
     let emulated = Emulated::start(&["configs/emulated-board.toml"]);
     let bench = Bench::new(&emulated);
-    let mut run = bench.calibrate().stdout(Stdio::null()).spawn().unwrap();
+    let mut run = bench.calibrate().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let journal = bench.folder.path().join("records/board.journal");
     while fs::metadata(&journal).map_or(0, |file| file.len()) < 10_000 {
         assert!(run.try_wait().unwrap().is_none(), "it ended before it was killed");
@@ -358,7 +321,9 @@ fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
     let busy = bench.status();
     assert!(busy["devices"][0]["held_by"].as_str().unwrap().contains(&format!("pid {}", run.id())), "{busy}");
     run.kill().unwrap();
-    run.wait().unwrap();
+    // Its supervisor has the same standard error, which ends with the last of both.
+    let said = text(&run.wait_with_output().unwrap().stderr);
+    assert!(said.contains("supervisor: ") && said.contains("parked, it says"), "{said}");
     let status = bench.status();
     let programming = &status["programming"];
     assert_eq!(programming["cut_off"], true, "{status}");
@@ -367,7 +332,7 @@ fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
         ranges.map(|range| range[1].as_u64().unwrap() - range[0].as_u64().unwrap() + 1).sum()
     };
     assert_eq!(named("old") + named("new") + named("zeroed") + named("unknown"), 512, "{status}");
-    // Within two seconds of the board's watchdog, so that a look tells.
+    // The supervisor asked the board before it parked it.
     assert_eq!(named("unknown"), 0, "{status}");
     let output = bench.calibrate().output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -5,7 +5,7 @@
 use std::{fs, ops::Range, path::PathBuf};
 
 use alora_drivers::{
-    ActuatorFrame,
+    ActuatorFrame, Generation,
     record::{ChannelState, Journal, JournalError, Phase, Programming, ResolvedChannel},
 };
 use proptest::prelude::*;
@@ -246,4 +246,35 @@ proptest! {
             check(&states, &sent, commit && done == lengths.len());
         }
     }
+}
+
+#[test]
+fn what_a_device_said_before_it_was_zeroed_names_each_channel() {
+    let then = Generation { boot: 5, commits: 40 };
+    let told = |commits: u32, driven: bool| {
+        let (_folder, path) = place();
+        let programming = Programming { generation: Some(then), ..programming() };
+        Journal::begin(&path, &programming).unwrap().sending(0..CHANNELS).unwrap();
+        Journal::seen(&path, Generation { commits, ..then }, driven).unwrap();
+        // The park that followed is one write more, and nothing is driven.
+        let now = Generation { commits: commits + 1, ..then };
+        let zero = ActuatorFrame::zeros(CHANNELS);
+        Journal::open(&path).unwrap().unwrap().channels_by(Some(now), Some(&zero))
+    };
+    assert!(told(40, true).iter().all(|state| *state == ChannelState::Old(10)));
+    let new = programming().new.0.into_iter().map(ChannelState::New);
+    assert!(told(41, true).into_iter().eq(new));
+    // A write that left nothing driven was a park, and two writes are not the programming's.
+    for states in [told(41, false), told(42, true)] {
+        assert!(states.iter().all(|state| matches!(state, ChannelState::Unknown { .. })), "{states:?}");
+    }
+}
+
+#[test]
+fn a_settled_journal_takes_no_sight() {
+    let (bytes, _) = written(&[0..CHANNELS], true);
+    let (_folder, path) = place();
+    fs::write(&path, &bytes).unwrap();
+    Journal::seen(&path, Generation { boot: 5, commits: 41 }, true).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }

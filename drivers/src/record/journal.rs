@@ -69,6 +69,11 @@ enum Mark {
     Doubt {
         why: String,
     },
+    /// What the device said after its host had died, before it was zeroed.
+    Seen {
+        generation: Generation,
+        driven: bool,
+    },
 }
 
 /// Why a journal cannot be kept or understood.
@@ -267,6 +272,24 @@ impl Journal {
         journal.resolve(held)?;
         journal.sync()?;
         Ok(Some(recovery.resolve(held)))
+    }
+
+    /// Marks, for a host that died, what its device said before it was zeroed: how many writes it had carried out, and whether its
+    /// outputs were driven. Says nothing where the journal is settled, or of other writes.
+    ///
+    /// # Errors
+    /// The file cannot be written, or was damaged.
+    pub fn seen(path: &Path, generation: Generation, driven: bool) -> Result<(), JournalError> {
+        let Some(recovery) = Self::open(path)?.filter(|recovery| recovery.is_told_by(generation)) else {
+            return Ok(());
+        };
+        // What cannot be told apart from a mark stays: it must not be lost.
+        if recovery.phase == Phase::Unclear {
+            return Ok(());
+        }
+        let Some(mut journal) = Self::reopen(path)? else { return Ok(()) };
+        journal.mark(&Mark::Seen { generation, driven })?;
+        journal.sync()
     }
 
     fn mark(&mut self, mark: &Mark) -> Result<(), JournalError> {

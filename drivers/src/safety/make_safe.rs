@@ -14,6 +14,8 @@ use tokio::{
 
 use crate::link::{Connector, LinkError, Port, Transport};
 
+pub use board::Before;
+
 /// Wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -109,15 +111,23 @@ pub fn ports_in(text: &str) -> Vec<(Port, Protocol)> {
 /// # Errors
 /// The port cannot be opened, or is gone.
 pub async fn zero(port: &Port, protocol: Protocol) -> Result<Made, LinkError> {
+    zero_and_tell(port, protocol).await.map(|(made, _)| made)
+}
+
+/// The same, with what a board said before it was parked.
+///
+/// # Errors
+/// As for [`zero`].
+pub async fn zero_and_tell(port: &Port, protocol: Protocol) -> Result<(Made, Option<Before>), LinkError> {
     if let Some(kept) = kept(protocol) {
-        return Ok(kept);
+        return Ok((kept, None));
     }
     let mut wire = port.open().await?;
     let made = match protocol {
         Protocol::Board => board::zero(&mut wire).await,
-        Protocol::Qontrol => chain::zero(&mut wire).await,
-        Protocol::Unknown => zero_unknown(&mut wire).await,
-        known => scpi::zero(&mut wire, known).await,
+        Protocol::Qontrol => chain::zero(&mut wire).await.map(|made| (made, None)),
+        Protocol::Unknown => zero_unknown(&mut wire).await.map(|made| (made, None)),
+        known => scpi::zero(&mut wire, known).await.map(|made| (made, None)),
     };
     made.map_err(|_| LinkError::Lost { place: port.place() })
 }
@@ -134,7 +144,7 @@ fn kept(protocol: Protocol) -> Option<Made> {
 }
 
 async fn zero_unknown(wire: &mut Box<dyn Transport>) -> std::io::Result<Made> {
-    match board::zero(wire).await? {
+    match board::zero(wire).await?.0 {
         Made::Sent(_) => {}
         made => return Ok(made),
     }

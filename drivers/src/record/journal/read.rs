@@ -55,6 +55,8 @@ pub struct Recovery {
     pub programming: Programming,
     /// How far it came.
     pub phase: Phase,
+    /// What the device said after its host had died, before it was zeroed: writes, and whether its outputs were driven.
+    pub seen: Option<(Generation, bool)>,
     whole: u64,
 }
 
@@ -113,7 +115,7 @@ impl Recovery {
         if !self.is_unresolved() {
             return known;
         }
-        if let Some(all) = self.by_count(now, held) {
+        if let Some(all) = self.by_sight().or_else(|| self.by_count(now, held)) {
             return all;
         }
         match held {
@@ -123,6 +125,27 @@ impl Recovery {
             }
             Some(_) if self.phase == Phase::Zeroing => vec![ChannelState::Zeroed; known.len()],
             _ => known,
+        }
+    }
+
+    /// True when a count of writes tells what became of a programming that is under way.
+    pub(super) fn is_told_by(&self, generation: Generation) -> bool {
+        let counted = |then: Generation| {
+            let on = generation.commits.checked_sub(then.commits);
+            then.boot == generation.boot && on.is_some_and(|on| on <= 1)
+        };
+        matches!(self.phase, Phase::InFlight(_)) && self.programming.generation.is_some_and(counted)
+    }
+
+    /// All channels at once, by what the device said before anybody else wrote to it: one write more, with outputs that are
+    /// driven, is the programming's own.
+    fn by_sight(&self) -> Option<Vec<ChannelState>> {
+        let (seen, driven) = self.seen.filter(|(seen, _)| self.is_told_by(*seen))?;
+        let Programming { old, new, generation, .. } = &self.programming;
+        match seen.commits - (*generation)?.commits {
+            0 => Some(old.0.iter().map(|&code| ChannelState::Old(code)).collect()),
+            1 if driven => Some(new.0.iter().map(|&code| ChannelState::New(code)).collect()),
+            _ => None,
         }
     }
 
@@ -181,17 +204,20 @@ pub(super) fn recover(bytes: &[u8]) -> Option<Option<Recovery>> {
         return cut_off(tail).then_some(None);
     };
     let Mark::Begin(mut programming) = first? else { return None };
-    let mut phase = Phase::NothingSent;
+    let (mut phase, mut seen) = (Phase::NothingSent, None);
     for mark in marks {
         match mark? {
-            Mark::Begin(next) if phase.is_settled() => (programming, phase) = (next, Phase::NothingSent),
+            Mark::Begin(next) if phase.is_settled() => {
+                (programming, phase, seen) = (next, Phase::NothingSent, None);
+            }
+            Mark::Seen { generation, driven } => seen = seen.or(Some((generation, driven))),
             mark => phase = phase.after(mark, programming.new.0.len())?,
         }
     }
     if !cut_off(tail) {
         phase = Phase::Unclear;
     }
-    Some(Some(Recovery { programming, phase, whole: whole as u64 }))
+    Some(Some(Recovery { programming, phase, seen, whole: whole as u64 }))
 }
 
 impl Phase {

@@ -1,11 +1,14 @@
 //! Making one device safe.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     link::{LinkError, Port},
-    safety::make_safe::{self, Made, Protocol},
+    record::Journal,
+    safety::make_safe::{self, Before, Made, Protocol},
     station::DeviceEntry,
 };
 
@@ -32,13 +35,27 @@ pub struct WatchedDevice {
     pub protocol: String,
     /// Where it is.
     pub port: Port,
+    /// Its journal: what the device says before it is zeroed is put there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
 }
 
 impl WatchedDevice {
     /// The device of that name in a station file.
     #[must_use]
     pub fn of(name: &str, entry: &DeviceEntry) -> Self {
-        Self { name: name.to_owned(), protocol: entry.protocol().to_owned(), port: entry.port().clone() }
+        Self {
+            name: name.to_owned(),
+            protocol: entry.protocol().to_owned(),
+            port: entry.port().clone(),
+            journal: None,
+        }
+    }
+
+    /// With the journal of what is written to it.
+    #[must_use]
+    pub fn journaled(self, journal: Option<PathBuf>) -> Self {
+        Self { journal, ..self }
     }
 }
 
@@ -49,6 +66,12 @@ impl SafeAction for WatchedDevice {
     }
 
     async fn make_safe(&self) -> Result<Made, LinkError> {
-        make_safe::zero(&self.port, Protocol::of(&self.protocol)).await
+        let (made, before) = make_safe::zero_and_tell(&self.port, Protocol::of(&self.protocol)).await?;
+        if let (Some(journal), Some(Before { generation, driven })) = (&self.journal, before)
+            && let Err(error) = Journal::seen(journal, generation, driven)
+        {
+            tracing::error!(%error, "what the device said before it was zeroed is not in its journal");
+        }
+        Ok(made)
     }
 }
