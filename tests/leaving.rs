@@ -169,16 +169,29 @@ async fn wire(port: &str) -> Box<dyn Transport> {
     port.parse::<Port>().unwrap().open().await.unwrap()
 }
 
-/// What all 8 channels of a chain say that they hold.
-fn volts(port: &str) -> Vec<String> {
+/// What so many channels of a chain say that they hold.
+fn volts(port: &str, channels: usize) -> Vec<String> {
     block_on(async {
         let mut wire = wire(port).await;
         wire.write_all(b"\nvall?\n").await.unwrap();
         let mut heard = Vec::new();
-        while heard.iter().filter(|&&byte| byte == b'\n').count() < 8 {
+        while heard.iter().filter(|&&byte| byte == b'\n').count() < channels {
             heard.push(wire.read_u8().await.unwrap());
         }
         String::from_utf8(heard).unwrap().lines().map(str::to_owned).collect()
+    })
+}
+
+/// One line, asked of an instrument.
+fn answer(port: &str, question: &[u8], end: u8) -> String {
+    block_on(async {
+        let mut wire = wire(port).await;
+        wire.write_all(question).await.unwrap();
+        let mut heard = Vec::new();
+        while heard.last() != Some(&end) {
+            heard.push(wire.read_u8().await.unwrap());
+        }
+        String::from_utf8(heard).unwrap().trim().to_owned()
     })
 }
 
@@ -220,8 +233,8 @@ fn outputs_enabled(port: &str) -> bool {
     })
 }
 
-fn assert_zero_volts(port: &str, said: &str) {
-    let volts = volts(port);
+fn assert_zero_volts(port: &str, channels: usize, said: &str) {
+    let volts = volts(port, channels);
     assert!(volts.iter().all(|volts| volts == "+0.0000 V"), "{volts:?}\n{said}");
 }
 
@@ -242,7 +255,7 @@ fn a_soak_that_is_asked_to_stop_parks_the_chain_and_leaves_no_supervisor() {
         assert!(is_over(supervisor), "{stop}: the command outlives its supervisor");
         let said = host.said();
         assert!(said.contains("the processor is parked") && !said.contains("supervisor:"), "{stop}: {said}");
-        assert_zero_volts(&port, &said);
+        assert_zero_volts(&port, 8, &said);
     }
 }
 
@@ -258,7 +271,7 @@ fn a_terminal_that_takes_no_word_any_more_does_not_keep_a_soak_from_parking() {
     let ended = until("the end of the command", || host.process.try_wait().unwrap());
     assert_eq!(ended.code(), Some(130));
     assert!(is_over(supervisor), "the command outlives its supervisor");
-    assert_zero_volts(&port, "");
+    assert_zero_volts(&port, 8, "");
 }
 
 #[test]
@@ -271,7 +284,7 @@ fn a_soak_that_is_done_leaves_zero_and_no_supervisor() {
     assert!(host.ended().success(), "{}", host.said());
     assert!(is_over(supervisor), "the command outlives its supervisor");
     assert!(!host.said().contains("supervisor:"), "{}", host.said());
-    assert_zero_volts(&port, &host.said());
+    assert_zero_volts(&port, 8, &host.said());
 }
 
 #[test]
@@ -293,7 +306,7 @@ fn a_second_ctrl_c_leaves_at_once_and_the_supervisor_zeroes() {
     assert!(said.contains("left at once: zeroing now"), "{said}");
     assert!(said.contains("supervisor: the program asked for it: weights ("), "{said}");
     assert!(said.contains("zeroed; a chain: 8 channels read back as 0 V"), "{said}");
-    assert_zero_volts(&port, &said);
+    assert_zero_volts(&port, 8, &said);
 }
 
 #[test]
@@ -309,7 +322,7 @@ fn a_soak_that_is_killed_leaves_a_chain_that_its_supervisor_zeroes() {
     let said = host.left(supervisor);
     assert!(said.contains("supervisor: the program ended without parking: weights ("), "{said}");
     assert!(said.contains("zeroed; a chain: 8 channels read back as 0 V"), "{said}");
-    assert_zero_volts(&port, &said);
+    assert_zero_volts(&port, 8, &said);
 }
 
 #[test]
@@ -354,6 +367,34 @@ fn a_calibration_that_is_killed_leaves_a_board_on_a_serial_port_that_its_supervi
     let said = host.left(supervisor);
     assert!(said.contains("supervisor: the program ended without parking: board (/dev/"), "{said}");
     assert!(is_zero(&codes(&port)), "{said}");
+}
+
+#[test]
+fn a_bench_whose_command_is_killed_is_zeroed_and_darkened() {
+    let folder = tempfile::tempdir().unwrap();
+    let station = "configs/emulated-bench.toml";
+    let bench = Emulated::start(&[station]);
+    let out = folder.path().join("run");
+    let mut arguments: Vec<String> =
+        ["calibrate", "configs/demo.toml", "--set", "measurement.programmings=10000", "--set"]
+            .map(str::to_owned)
+            .to_vec();
+    arguments.push(format!("processor.station={station}"));
+    for name in ["heaters", "modulators", "meter", "laser", "tec"] {
+        arguments.extend(["--set".to_owned(), format!("processor.ports.{name}={}", bench.port(name))]);
+    }
+    arguments.extend(["--out".to_owned(), out.display().to_string()]);
+    let mut host = Host::start(folder.path(), &arguments);
+    // Random matrices are programmed once the calibration is there: heaters and laser are on.
+    until("the calibration", || out.join("calibration.toml").exists().then_some(()));
+    let supervisor = host.supervisor();
+    host.process.kill().unwrap();
+    host.ended();
+    let said = host.left(supervisor);
+    assert_zero_volts(&bench.port("heaters"), 16, &said);
+    assert_zero_volts(&bench.port("modulators"), 8, &said);
+    assert_eq!(answer(&bench.port("laser"), b":POW:STAT?\r", b'\r'), "0", "{said}");
+    assert!(said.contains("holds its temperature") && said.contains("measures only"), "{said}");
 }
 
 #[test]
