@@ -272,7 +272,7 @@ fn what_a_device_said_before_it_was_zeroed_names_each_channel() {
 
 #[test]
 fn a_settled_journal_takes_no_sight() {
-    let (bytes, _) = written(&[0..CHANNELS], true);
+    let (bytes, _) = written(&[0..2, 2..CHANNELS], true);
     let (_folder, path) = place();
     fs::write(&path, &bytes).unwrap();
     Journal::seen(&path, Generation { boot: 5, commits: 41 }, true).unwrap();
