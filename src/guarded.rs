@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, process::Command, sync::OnceLock, time::Duratio
 
 use alora_drivers::{
     PhotonicBackend,
-    recorded::journal_path,
+    recorded::{audit_path, journal_path},
     safety::{Guard, Guarded, WatchedDevice},
-    station::{self, Station},
+    station::{self, DeviceEntry, Station},
 };
 
 use crate::error::Error;
@@ -55,9 +55,13 @@ fn devices_of_processor(station: &Station) -> Vec<WatchedDevice> {
         None => station.board().map(|(name, _)| name).into_iter().collect(),
     };
     let opened = station.device.iter().filter(|(name, _)| names.contains(name.as_str()));
+    let folder = station.records.folder_of(&station.name);
     let journal = |name: &str| {
         let board = station.bench_in_use().is_none() && station.records.journal;
-        board.then(|| journal_path(&station.records.folder_of(&station.name), name))
+        board.then(|| journal_path(&folder, name))
     };
-    opened.map(|(name, entry)| WatchedDevice::of(name, entry).journaled(journal(name))).collect()
+    let watched = |(name, entry): (&String, &DeviceEntry)| {
+        WatchedDevice::of(name, entry).recorded(audit_path(&folder), journal(name))
+    };
+    opened.map(watched).collect()
 }

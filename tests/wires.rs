@@ -301,6 +301,9 @@ fn what_is_done_on_a_station_is_on_record_and_can_be_played_again() {
     assert!(raw.contains("PARK reply #") && raw.contains("  <-  "), "{raw}");
     let played: Value = serde_json::from_str(&bench.says(&["log", "replay", &station, "--json"], 0)).unwrap();
     assert_eq!((&played["connections"], &played["first"]), (&1.into(), &Value::Null), "{played}");
+    bench.says(&["safe", &station], 0);
+    let shown = bench.says(&["log", "show", &station, "--last", "2"], 0);
+    assert!(shown.contains("safe board") && shown.contains("parked, it says"), "{shown}");
     let audit = bench.folder.path().join("records/audit.jsonl");
     let altered = fs::read_to_string(&audit).unwrap().replacen("\"what\":\"apply\"", "\"what\":\"reply\"", 1);
     fs::write(&audit, altered).unwrap();
@@ -339,7 +342,9 @@ fn after_a_kill_the_status_says_what_the_last_programming_came_to() {
     assert!(text(&output.stderr).contains("the program before was cut off"), "{}", text(&output.stderr));
     let recovered = bench.says(&["log", "show", &bench.station()], 0);
     assert!(
-        recovered.contains("the port was left by alora") && recovered.contains("recovered board"),
+        ["the port was left by alora", "recovered board", "made safe board"]
+            .iter()
+            .all(|line| recovered.contains(line)),
         "{recovered}"
     );
 }

@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use alora_drivers::{
     link::Port,
+    record::AuditEvent,
+    recorded::Records,
     safety::make_safe::{self, Made, Protocol},
 };
 use serde::Serialize;
@@ -43,6 +45,7 @@ pub(super) async fn safe(arguments: &Safe) -> Result<(), Error> {
         };
         outcomes.push(Outcome { port, protocol, zero: state == "zero", state, finding });
     }
+    note(arguments, &outcomes);
     show(&outcomes, arguments.json)?;
     let doubtful: Vec<_> = outcomes
         .iter()
@@ -61,6 +64,23 @@ pub(super) async fn safe(arguments: &Safe) -> Result<(), Error> {
         reason: "not known to be zero: switch the supply off by hand".to_owned(),
         class: ExitCode::Link,
     })
+}
+
+/// Into the audit log, where the station file tells which: what is zeroed does not wait for records, nor fail by them.
+fn note(arguments: &Safe, outcomes: &[Outcome]) {
+    let Some(path) = &arguments.station else { return };
+    let Ok(station) = config::load_station(path, &arguments.overrides.set) else { return };
+    let noted = Records::open(&station).and_then(|records| {
+        outcomes.iter().try_for_each(|outcome| {
+            let device = station.device.iter().find(|(_, entry)| *entry.port() == outcome.port);
+            let name = device.map_or_else(|| outcome.port.to_string(), |(name, _)| name.clone());
+            let event = records.event("safe", &name);
+            records.note(AuditEvent { found: format!("{}: {}", outcome.state, outcome.finding), ..event })
+        })
+    });
+    if let Err(error) = noted {
+        tracing::error!(error = error.in_words(), "this is not in the audit log");
+    }
 }
 
 /// The ports of a station file: as it says, or, when it is broken, whatever looks like one.

@@ -7,7 +7,7 @@ use alora_drivers::{
     board::{BoardBackend, BoardOptions, LinkOptions},
     link::{LinkStatistics, PortAccess},
     qontrol::Chain,
-    recorded::Records,
+    recorded::{Records, audit_path},
     safety::{Guard, WatchedDevice},
     soak::{BoardSubject, ChainSubject, Pair, RecordedSubject, Soak as Values, SoakOutcome, Subject},
     station::{DeviceEntry, Station},
@@ -42,7 +42,8 @@ struct SoakReport {
 pub(super) async fn soak(arguments: &Soak, observer: &mut dyn Observer) -> Result<(), Error> {
     let station = config::load_station(&arguments.station, &arguments.overrides.set)?;
     let mut log = arguments.log.as_deref().map(open_log).transpose()?;
-    let watched = WatchedDevice::of(&arguments.device, device(arguments, &station)?);
+    let audit = audit_path(&station.records.folder_of(&station.name));
+    let watched = WatchedDevice::of(&arguments.device, device(arguments, &station)?).recorded(audit, None);
     let guard = guarded::watch_over(&[watched]).await?;
     let mut subject = subject(arguments, &station).await?;
     let started = Instant::now();

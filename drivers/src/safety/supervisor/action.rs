@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     link::{LinkError, Port},
-    record::Journal,
+    record::{AuditEvent, AuditLog, Clock, Journal, SyncPolicy},
     safety::make_safe::{self, Before, Made, Protocol},
     station::DeviceEntry,
 };
@@ -38,6 +38,9 @@ pub struct WatchedDevice {
     /// Its journal: what the device says before it is zeroed is put there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<PathBuf>,
+    /// The audit log in which is said that it was zeroed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<PathBuf>,
 }
 
 impl WatchedDevice {
@@ -49,13 +52,31 @@ impl WatchedDevice {
             protocol: entry.protocol().to_owned(),
             port: entry.port().clone(),
             journal: None,
+            audit: None,
         }
     }
 
-    /// With the journal of what is written to it.
+    /// With the records of its station; `journal`: that of what is written to it.
     #[must_use]
-    pub fn journaled(self, journal: Option<PathBuf>) -> Self {
-        Self { journal, ..self }
+    pub fn recorded(self, audit: PathBuf, journal: Option<PathBuf>) -> Self {
+        Self { journal, audit: Some(audit), ..self }
+    }
+
+    /// Says in the audit log what was done: zeroing does not wait for it, nor fail by it.
+    fn note(&self, found: &str) {
+        let Some(path) = &self.audit else { return };
+        let event = AuditEvent {
+            who: "supervisor".to_owned(),
+            what: "made safe".to_owned(),
+            device: self.name.clone(),
+            why: "the program that drove it ended without parking".to_owned(),
+            found: found.to_owned(),
+            ..AuditEvent::default()
+        };
+        let log = AuditLog::open(path, Clock::system(), SyncPolicy::EveryLine);
+        if let Err(error) = log.and_then(|mut log| log.append(event)) {
+            tracing::error!(%error, "what the supervisor did is not in the audit log");
+        }
     }
 }
 
@@ -71,6 +92,9 @@ impl SafeAction for WatchedDevice {
             && let Err(error) = Journal::seen(journal, generation, driven)
         {
             tracing::error!(%error, "what the device said before it was zeroed is not in its journal");
+        }
+        if let Made::Zero(found) = &made {
+            self.note(found);
         }
         Ok(made)
     }
