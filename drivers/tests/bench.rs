@@ -144,3 +144,24 @@ async fn a_chain_that_was_reset_is_told_and_parking_mends_it() {
     assert!(backend.apply(&wanted).await.unwrap().verified);
     assert_eq!(backend.read_back().await.unwrap(), wanted);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_cables_cost_time_and_nothing_else() {
+    let mut backend = bench(|table| {
+        let plan =
+            "seed = 3\nbytes = [{ kind = \"drop\", rate = 0.0005 }, { kind = \"flip\", rate = 0.0005 }]";
+        for device in ["heaters", "modulators", "tec"] {
+            let faults: toml::Table = toml::from_str(plan).unwrap();
+            set(table, &format!("emulate.device.{device}.faults"), faults);
+        }
+    })
+    .await;
+    let inputs = InputBatch(Array2::from_elem((1, 4), 128));
+    for salt in 0..20 {
+        let wanted = frame(&*backend, salt);
+        assert!(backend.apply(&wanted).await.unwrap().verified);
+        assert_eq!(backend.read_back().await.unwrap(), wanted);
+        let readout = backend.execute(&inputs, 1).await.unwrap();
+        assert!((readout.temperature.0 - 25.0).abs() < 0.3, "{}", readout.temperature.0);
+    }
+}

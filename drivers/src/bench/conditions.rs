@@ -215,6 +215,15 @@ impl Thermostat {
 
     async fn ask(&mut self) -> Result<(Celsius, bool), ScpiError> {
         let found = self.controller.temperature().await?;
-        Ok((found, self.controller.faults().await?.is_none()))
+        let faults = self.controller.faults().await?;
+        let own = faults.of_the_controller();
+        if own.is_none() && faults.is_of_the_line() {
+            // A garbled question, that was asked again: nothing is wrong with the temperature.
+            self.controller.clear_faults().await?;
+        }
+        if !own.is_none() {
+            tracing::warn!(device = self.name, faults = %own, "the thermostat has a fault");
+        }
+        Ok((found, own.is_none()))
     }
 }

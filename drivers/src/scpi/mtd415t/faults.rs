@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControllerFaults(pub u16);
 
+/// Bits that a bad line sets.
+const LINE: u16 = (1 << 13) | (1 << 14);
 /// Bits of the register, in words.
 const FAULTS: [(u16, &str); 9] = [
     (0, "not enabled: the enable pin is open"),
@@ -26,10 +28,16 @@ impl ControllerFaults {
         self.0 == 0
     }
 
+    /// Without what only says that a value or command did not arrive as it was sent.
+    #[must_use]
+    pub fn of_the_controller(self) -> Self {
+        Self(self.0 & !LINE)
+    }
+
     /// A value or command that did not arrive as it was sent.
     #[must_use]
     pub fn is_of_the_line(self) -> bool {
-        self.0 & ((1 << 13) | (1 << 14)) != 0
+        self.0 & LINE != 0
     }
 }
 
