@@ -385,9 +385,11 @@ fn a_bench_whose_command_is_killed_is_zeroed_and_darkened() {
     }
     arguments.extend(["--out".to_owned(), out.display().to_string()]);
     let mut host = Host::start(folder.path(), &arguments);
-    // Random matrices are programmed once the calibration is there: heaters and laser are on.
     until("the calibration", || out.join("calibration.toml").exists().then_some(()));
     let supervisor = host.supervisor();
+    // Random matrices are programmed from here on: after some frames heaters and laser are on.
+    let before = host.written();
+    until("frames", || (host.written() > before + 20_000).then_some(()));
     host.process.kill().unwrap();
     host.ended();
     let said = host.left(supervisor);
