@@ -186,7 +186,7 @@ fn a_port_that_another_program_has_is_refused_with_its_name() {
         .arg(format!("device.weights.port={port}"))
         .arg("--log")
         .arg(folder.path().join("first.csv"))
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // It has the port once it logs.
@@ -194,11 +194,14 @@ fn a_port_that_another_program_has_is_refused_with_its_name() {
         std::thread::yield_now();
     }
     let (output, _) = soak(&port, &folder.path().join("second.csv"), &["--pairs", "1"]);
+    let pid = first.id();
     first.kill().unwrap();
-    first.wait().unwrap();
+    // Standard error ends with the supervisor: the terminal is not given to another test before.
+    let ended = first.wait_with_output().unwrap();
+    assert!(text(&ended.stderr).contains("supervisor: "), "{}", text(&ended.stderr));
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     let said = text(&output.stderr);
-    assert!(said.contains(&format!("pid {}", first.id())), "{said}");
+    assert!(said.contains(&format!("pid {pid}")), "{said}");
 }
 
 #[test]

@@ -138,8 +138,11 @@ fn a_port_whose_holder_was_killed_is_taken_over_and_that_is_said() {
     assert_eq!((by.owner.as_str(), by.pid), ("holder", holder.id()));
     holder.kill().unwrap();
     holder.wait().unwrap();
+    let mut visit = locks.take(&port("tcp:chip:1"), "looker", LEASE).unwrap();
+    visit.visit();
+    drop(visit);
     let taken = locks.take(&port("tcp:chip:1"), "alora", LEASE).unwrap();
-    assert_eq!(taken.left_by().unwrap().pid, by.pid);
+    assert_eq!(taken.left_by().unwrap().pid, by.pid, "who only looked has left it");
     let files = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(files, 1, "a lock file stays, so that nobody waits on a file that is gone");
 }

@@ -24,6 +24,7 @@ const UNRENEWED: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone)]
 pub struct PortAccess {
     owner: String,
+    looks: bool,
     records: Option<Records>,
     claimed: Arc<Mutex<BTreeMap<String, Weak<dyn Connector>>>>,
 }
@@ -53,7 +54,13 @@ impl PortAccess {
     /// For the program of that name, unrecorded.
     #[must_use]
     pub fn of(owner: impl Into<String>) -> Self {
-        Self { owner: owner.into(), records: None, claimed: Arc::default() }
+        Self { owner: owner.into(), looks: false, records: None, claimed: Arc::default() }
+    }
+
+    /// For who only looks: that a program died holding a port is still said to the next one.
+    #[must_use]
+    pub fn looking(self) -> Self {
+        Self { looks: true, ..self }
     }
 
     /// The same, with all bytes recorded.
@@ -80,7 +87,10 @@ impl PortAccess {
 
     fn claim_anew(&self, device: &str, port: &Port) -> Result<Arc<dyn Connector>, LinkError> {
         let lease = if Handle::try_current().is_ok() { LEASE } else { UNRENEWED };
-        let lock = Locks::of_user(Clock::system()).take(port, &self.owner, lease)?;
+        let mut lock = Locks::of_user(Clock::system()).take(port, &self.owner, lease)?;
+        if self.looks {
+            lock.visit();
+        }
         let left_by = lock.left_by().cloned();
         let claimed: Arc<dyn Connector> = Arc::new(Claimed { port: port.clone(), _lease: lock.renewed() });
         let Some(records) = &self.records else { return Ok(claimed) };

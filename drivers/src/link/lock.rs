@@ -57,6 +57,8 @@ pub struct PortLock {
     clock: Clock,
     holder: Holder,
     left_by: Option<Holder>,
+    /// What a program that died left is left as it is.
+    visits: bool,
 }
 
 impl Locks {
@@ -104,7 +106,7 @@ impl Locks {
             renewed: now,
             lease_s: lease.as_secs().max(1),
         };
-        let mut lock = PortLock { file, clock: self.clock.clone(), holder, left_by };
+        let mut lock = PortLock { file, clock: self.clock.clone(), holder, left_by, visits: false };
         lock.write().map_err(refused)?;
         Ok(lock)
     }
@@ -162,6 +164,11 @@ impl PortLock {
         &self.holder
     }
 
+    /// For who only looks: that a program died holding the port is still said to the next one.
+    pub fn visit(&mut self) {
+        self.visits = true;
+    }
+
     /// Says that this program lives: well within the lease.
     ///
     /// # Errors
@@ -172,7 +179,11 @@ impl PortLock {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let text = serde_json::to_string(&self.holder)? + "\n";
+        self.write_holder(&self.holder.clone())
+    }
+
+    fn write_holder(&mut self, holder: &Holder) -> io::Result<()> {
+        let text = serde_json::to_string(holder)? + "\n";
         self.file.rewind()?;
         self.file.write_all(text.as_bytes())?;
         self.file.set_len(text.len() as u64)
@@ -180,9 +191,13 @@ impl PortLock {
 }
 
 impl Drop for PortLock {
-    /// An empty file says that nobody died holding it. The file stays: who waits for it has it open.
+    /// An empty file says that nobody died holding it; a visitor leaves what it found. The file stays: who waits for it has it open.
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        let left = self.left_by.take().filter(|_| self.visits);
+        let _ = match left {
+            Some(left) => self.write_holder(&left),
+            None => self.file.set_len(0),
+        };
         let _ = self.file.unlock();
     }
 }

@@ -126,7 +126,7 @@ fn of_clock() -> Finding {
 }
 
 async fn of_device(device: &Named) -> Finding {
-    let (good, finding) = match PortAccess::of(TOOL).claim(&device.name, &device.port) {
+    let (good, finding) = match PortAccess::of(TOOL).looking().claim(&device.name, &device.port) {
         Err(error @ LinkError::Held { .. }) => (false, error.to_string()),
         Err(error) => (false, error.to_string()),
         Ok(connector) => match probe::ask(&*connector, device.protocol).await {

@@ -80,7 +80,7 @@ async fn device(name: &str, protocol: &'static str, port: &Port) -> Device {
         zero: None,
         sight: None,
     };
-    let sight = match PortAccess::of(TOOL).claim(name, port) {
+    let sight = match PortAccess::of(TOOL).looking().claim(name, port) {
         Ok(connector) => look(&connector, protocol).await.map_err(|error| error.to_string()),
         Err(error) => {
             if let LinkError::Held { by, .. } = &error {
