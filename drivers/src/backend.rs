@@ -76,7 +76,7 @@ pub trait PhotonicBackend: Send {
     /// Only link errors.
     async fn wait(&mut self, duration: Duration) -> Result<(), BackendError>;
 
-    /// Zeroes every actuator and returns once the outputs have settled. Idempotent; allowed in every state.
+    /// Zeroes every actuator (a bench: brings each source to where its station says that it rests) and returns once the outputs have settled. Idempotent; allowed in every state.
     ///
     /// # Errors
     /// Only link errors.

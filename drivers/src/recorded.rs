@@ -40,15 +40,17 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Records a processor that was just connected, and so is parked. `journal` is the one that is there already, settled.
+    /// Records a processor that was just connected, and so is parked: `rest`, as read back. `journal` is the one that is there
+    /// already, settled.
     #[must_use]
     pub fn new(
         backend: Box<dyn PhotonicBackend>,
         records: Records,
         device: impl Into<String>,
         journal: Option<Journal>,
+        rest: ActuatorFrame,
     ) -> Self {
-        let held = Some(ActuatorFrame::zeros(backend.descriptor().limits.len()));
+        let held = Some(rest);
         Self { backend, keeper: Keeper::new(records, device.into(), journal), held, number: 0 }
     }
 
@@ -229,12 +231,25 @@ impl PhotonicBackend for Recorded {
         report(self.keeper.mark(Journal::zeroing).await);
         let parked = self.backend.park().await;
         self.heard(parked).await?;
-        let zeros = ActuatorFrame::zeros(self.descriptor().limits.len());
+        let parked = self.backend.read_back().await;
+        let rest = self.heard(parked).await?;
         let mut event = self.keeper.event("park", self.simulated());
-        event.frames = old.map(|old| FrameChange::between(&old, &zeros, digest_of));
-        report(self.keeper.mark(|journal| journal.zeroed("park")).await);
+        event.frames = old.map(|old| FrameChange::between(&old, &rest, digest_of));
+        report(self.keeper.mark(at_rest(&rest, "park")).await);
         report(self.keeper.note(event).await);
-        self.held = Some(zeros);
+        self.held = Some(rest);
         Ok(())
+    }
+}
+
+/// The mark of a parked device: zero, unless its station parks it elsewhere.
+pub(crate) fn at_rest(
+    rest: &ActuatorFrame,
+    by: &'static str,
+) -> impl FnOnce(&mut Journal) -> Result<(), JournalError> + Send + use<> {
+    let elsewhere = rest.0.iter().any(|&code| code != 0).then(|| rest.clone());
+    move |journal| match elsewhere {
+        None => journal.zeroed(by),
+        Some(rest) => journal.resolve(&rest),
     }
 }

@@ -31,8 +31,8 @@ pub struct BenchParts {
 pub struct BenchBackend {
     parts: BenchParts,
     clock: Clock,
-    /// False from the first byte of a write until it was read back.
-    outputs_known: bool,
+    /// What the weights were read back as; `None` from the first byte of a write until then.
+    held: Option<Vec<Code>>,
     /// The detectors' settings may be lost.
     doubtful: bool,
 }
@@ -43,7 +43,7 @@ impl BenchBackend {
     /// # Errors
     /// Parts that do not fit the descriptor, or a link error.
     pub async fn connect(parts: BenchParts) -> Result<Self, BackendError> {
-        let mut bench = Self { parts, clock: Clock::system(), outputs_known: false, doubtful: true };
+        let mut bench = Self { parts, clock: Clock::system(), held: None, doubtful: true };
         bench.fits().map_err(|kind| bench.failed(Operation::Connect, kind))?;
         bench.rest().await.map_err(|kind| bench.failed(Operation::Connect, kind))?;
         Ok(bench)
@@ -71,7 +71,7 @@ impl BenchBackend {
     async fn write(&mut self, frame: &ActuatorFrame) -> Result<(), BackendErrorKind> {
         self.parts.weights.check(&frame.0).await?;
         self.allowed().await?;
-        self.outputs_known = false;
+        self.held = None;
         self.parts.weights.write(&frame.0).await?;
         tokio::time::sleep(self.parts.descriptor.settle).await;
         let held = self.parts.weights.read().await?;
@@ -80,8 +80,21 @@ impl BenchBackend {
             let (sent, held) = (frame.0[actuator], held[actuator]);
             return Err(BackendErrorKind::NotHeld { actuator, sent, held });
         }
-        self.outputs_known = true;
+        self.held = Some(held);
         Ok(())
+    }
+
+    /// The weights are still what they were: a source that was reset or has tripped says so only when it is asked.
+    async fn still_held(&mut self) -> Result<(), BackendErrorKind> {
+        let sent = self.held.clone().ok_or(BackendErrorKind::OutputsUnknown)?;
+        let held = self.parts.weights.read().await?;
+        match held.iter().zip(&sent).position(|(held, sent)| held != sent) {
+            Some(actuator) => {
+                let (sent, held) = (sent[actuator], held[actuator]);
+                Err(BackendErrorKind::NotHeld { actuator, sent, held })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Light on, and all conditions met.
@@ -92,7 +105,7 @@ impl BenchBackend {
 
     /// Every part to its rest, each even if another fails; the first failure is told.
     async fn rest(&mut self) -> Result<(), BackendErrorKind> {
-        self.outputs_known = false;
+        self.held = None;
         let dark = self.parts.surroundings.make_safe().await;
         let (weights, inputs) = (self.parts.weights.park().await, self.parts.inputs.park().await);
         weights.and(inputs).and(dark)?;
@@ -101,14 +114,14 @@ impl BenchBackend {
             self.doubtful = false;
         }
         tokio::time::sleep(self.parts.descriptor.settle).await;
-        self.outputs_known = true;
+        self.held = Some(self.parts.weights.read().await?);
         Ok(())
     }
 
     /// What stands after an error: all as it was when nothing was sent, else nobody knows.
     fn after(&mut self, operation: Operation, kind: BackendErrorKind) -> BackendError {
         if !kind.sent_nothing() {
-            (self.outputs_known, self.doubtful) = (false, true);
+            (self.held, self.doubtful) = (None, true);
         }
         self.failed(operation, kind)
     }
@@ -122,6 +135,7 @@ impl BenchBackend {
     ) -> Result<Celsius, BackendErrorKind> {
         let repeats = counts.dim().0;
         let mut temperature = self.allowed().await?;
+        self.still_held().await?;
         for (frame, codes) in inputs.0.rows().into_iter().enumerate() {
             if frame > 0 {
                 temperature = self.parts.surroundings.check().await?;
@@ -134,6 +148,7 @@ impl BenchBackend {
                 }
             }
         }
+        self.still_held().await?;
         Ok(temperature)
     }
 
@@ -161,13 +176,13 @@ impl PhotonicBackend for BenchBackend {
 
     async fn read_back(&mut self) -> Result<ActuatorFrame, BackendError> {
         let held = self.parts.weights.read().await;
-        held.map(ActuatorFrame).map_err(|kind| self.failed(Operation::ReadBack, kind))
+        held.map(ActuatorFrame).map_err(|kind| self.after(Operation::ReadBack, kind))
     }
 
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
         refusal::of_inputs(&self.parts.descriptor, inputs, repeats)
             .map_err(|kind| self.failed(Operation::Execute, kind))?;
-        if !self.outputs_known {
+        if self.held.is_none() {
             return Err(self.failed(Operation::Execute, BackendErrorKind::OutputsUnknown));
         }
         let shape = (repeats, inputs.0.nrows(), self.parts.descriptor.channels());

@@ -14,6 +14,8 @@ use crate::{
 
 /// Voltages closer than this are the same code of a 16-bit converter of 12 V.
 const SAME: f64 = 1e-4;
+/// A step of that converter.
+const STEP: f64 = 12.0 / 65535.0;
 
 /// Outputs of a chain.
 pub struct ChainSources {
@@ -21,7 +23,11 @@ pub struct ChainSources {
     chain: Arc<Mutex<Chain>>,
     limits: Option<Limits>,
     park: ParkSpec,
-    /// What each channel holds; `None`: unknown.
+    /// What may be read back beside what was written, in volts.
+    apart: f64,
+    /// What each channel was told.
+    told: Vec<Volts>,
+    /// What each channel holds: as it was told, where that was read back; `None`: unknown.
     held: Vec<Option<Volts>>,
 }
 
@@ -40,8 +46,15 @@ impl ChainSources {
         limits: Option<Limits>,
         park: ParkSpec,
     ) -> Self {
-        let held = vec![Some(Volts(0.0)); chain.lock().await.channels()];
-        Self { name: name.into(), chain, limits, park, held }
+        let channels = chain.lock().await.channels();
+        let (told, held) = (vec![Volts(0.0); channels], vec![Some(Volts(0.0)); channels]);
+        Self { name: name.into(), chain, limits, park, apart: SAME, told, held }
+    }
+
+    /// For modules that read back what they measure: so many steps of the converter beside what was written are the same.
+    #[must_use]
+    pub fn reading_within(self, steps: u16) -> Self {
+        Self { apart: SAME + f64::from(steps) * STEP, ..self }
     }
 
     fn limit(&self, error: impl ToString) -> BackendErrorKind {
@@ -72,16 +85,39 @@ impl ChainSources {
         if values.is_empty() {
             return Ok(());
         }
-        let mut chain = self.chain.lock().await;
+        for &(channel, volts) in &values {
+            // Unknown from here on, also when the caller gives up.
+            (self.told[channel], self.held[channel]) = (volts, None);
+        }
+        let chain = Arc::clone(&self.chain);
+        let mut chain = chain.lock().await;
         let written = chain.set_many(&values).await;
-        self.held = known(&chain);
-        report(&self.name, chain.take_events());
+        self.learn(&mut chain);
         written.map_err(|error| kind(&self.name, error))
     }
 
-    async fn ramp_to(&mut self, plan: &[Volts]) -> Result<(), BackendErrorKind> {
-        let Some(limits) = &self.limits else { return self.write_to(plan).await };
-        let ramp = Ramp::new(&self.held, plan, limits);
+    /// What the chain knows of each channel; inputs count as zero.
+    fn learn(&mut self, chain: &mut Chain) {
+        for (channel, state) in chain.states().into_iter().enumerate() {
+            let told = self.told[channel];
+            self.held[channel] = match state {
+                ChannelState::Known(volts) if (volts.0 - told.0).abs() < self.apart => Some(told),
+                ChannelState::Known(volts) => Some(volts),
+                ChannelState::Unknown => None,
+            };
+        }
+        chain.inputs().into_iter().for_each(|input| self.held[input] = Some(Volts(0.0)));
+        report(&self.name, chain.take_events());
+    }
+
+    async fn ramp_to(&mut self, values: &[(usize, Volts)]) -> Result<(), BackendErrorKind> {
+        if self.held.iter().any(Option::is_none) {
+            // A ramp starts from what was read back.
+            let _ = self.read().await?;
+        }
+        let plan = self.plan(values)?;
+        let Some(limits) = &self.limits else { return self.write_to(&plan).await };
+        let ramp = Ramp::new(&self.held, &plan, limits);
         for step in ramp.map_err(|error| self.no_ramp(&error))? {
             self.write_to(&step.volts).await?;
             sleep(step.settle).await;
@@ -100,14 +136,16 @@ impl ChainSources {
     }
 
     async fn zero(&mut self) -> Result<(), BackendErrorKind> {
-        let mut chain = self.chain.lock().await;
+        let chain = Arc::clone(&self.chain);
+        let mut chain = chain.lock().await;
+        self.held.fill(None);
         let zeroed = match chain.zero().await {
             Err(ChainError::Rebooted { .. }) => chain.rearm().await,
             Err(ChainError::Link(_) | ChainError::Unreadable { .. }) => chain.reconnect().await,
             zeroed => zeroed,
         };
-        self.held = known(&chain);
-        report(&self.name, chain.take_events());
+        self.told.fill(Volts(0.0));
+        self.learn(&mut chain);
         zeroed.map_err(|error| kind(&self.name, error))
     }
 }
@@ -125,16 +163,17 @@ impl Sources for ChainSources {
     }
 
     async fn write(&mut self, values: &[(usize, Volts)]) -> Result<(), BackendErrorKind> {
-        let plan = self.plan(values)?;
-        self.ramp_to(&plan).await
+        self.check(values)?;
+        self.ramp_to(values).await
     }
 
     async fn read(&mut self) -> Result<Vec<Volts>, BackendErrorKind> {
-        let mut chain = self.chain.lock().await;
+        let chain = Arc::clone(&self.chain);
+        let mut chain = chain.lock().await;
         let read = chain.read_volts().await;
-        self.held = known(&chain);
-        let read = read.map_err(|error| kind(&self.name, error))?;
-        Ok(read.into_iter().map(Option::unwrap_or_default).collect())
+        self.learn(&mut chain);
+        read.map_err(|error| kind(&self.name, error))?;
+        Ok(self.held.iter().map(|held| held.unwrap_or_default()).collect())
     }
 
     async fn park(&mut self) -> Result<(), BackendErrorKind> {
@@ -145,7 +184,8 @@ impl Sources for ChainSources {
         }
         let values: Vec<_> =
             rests.iter().enumerate().filter_map(|(at, volts)| Some((at, (*volts)?))).collect();
-        if self.held.iter().all(Option::is_some) && self.write(&values).await.is_ok() {
+        // Read first: where all rest already nothing is written, and only this tells whether they do.
+        if self.read().await.is_ok() && self.write(&values).await.is_ok() {
             return Ok(());
         }
         // What is unknown cannot be held.
@@ -178,20 +218,6 @@ impl Detectors for ChainDetectors {
         let milliamperes = |&channel: &usize| currents.get(channel).map(|current| current.0 * 1e3);
         Ok(self.inputs.iter().map(milliamperes).collect())
     }
-}
-
-/// What is known of each channel; inputs count as zero.
-fn known(chain: &Chain) -> Vec<Option<Volts>> {
-    let mut held: Vec<_> = chain
-        .states()
-        .into_iter()
-        .map(|state| match state {
-            ChannelState::Known(volts) => Some(volts),
-            ChannelState::Unknown => None,
-        })
-        .collect();
-    chain.inputs().into_iter().for_each(|input| held[input] = Some(Volts(0.0)));
-    held
 }
 
 fn report(name: &str, events: Vec<ChainEvent>) {

@@ -8,12 +8,10 @@ use tokio::time::{Instant, sleep};
 use super::{Surroundings, scpi::kind};
 use crate::{
     Amperes, BackendErrorKind, Celsius, FaultClass, Nanometres, Watts,
-    safety::{Change, Interlocks, Reading, Readings},
+    safety::{Change, Condition, Interlocks, Reading, Readings},
     scpi::{Mtd415t, SantecTsl570, ScpiError},
 };
 
-/// Readings older than this are taken again before light is believed.
-const POLL: Duration = Duration::from_secs(1);
 /// Pause between two looks at a thermostat that is on its way.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -56,35 +54,70 @@ pub struct Conditions {
     /// The temperature where there is no thermostat.
     room: Celsius,
     interlocks: Interlocks,
+    /// Those that are judged before there is light.
+    dark_interlocks: Interlocks,
+    /// Readings older than this are taken again before light is believed.
+    poll: Duration,
     readings: Readings,
     taken: Option<Instant>,
     lit: bool,
 }
 
 impl Conditions {
-    /// Sets the thermostat and waits until it is locked; the laser stays dark.
+    /// The laser goes dark; the thermostat is left as it is.
     ///
     /// # Errors
-    /// An instrument that refuses or does not answer, or a temperature that is not reached in time.
+    /// A laser that refuses or does not answer.
     pub async fn new(
         lamp: Option<Lamp>,
         thermostat: Option<Thermostat>,
         room: Celsius,
-        interlocks: Interlocks,
+        interlocks: &[Condition],
     ) -> Result<Self, BackendErrorKind> {
-        let readings = Readings::default();
-        let mut conditions = Self { lamp, thermostat, room, interlocks, readings, taken: None, lit: false };
+        let in_the_dark: Vec<_> =
+            interlocks.iter().filter(|condition| condition.name() != "laser_power").copied().collect();
+        let mut conditions = Self {
+            lamp,
+            thermostat,
+            room,
+            interlocks: Interlocks::new(interlocks),
+            dark_interlocks: Interlocks::new(&in_the_dark),
+            poll: Interlocks::poll(interlocks),
+            readings: Readings::default(),
+            taken: None,
+            lit: false,
+        };
         if let Some(lamp) = &mut conditions.lamp {
             lamp.off().await?;
-        }
-        if let Some(thermostat) = &mut conditions.thermostat {
-            thermostat.lock().await?;
         }
         Ok(conditions)
     }
 
+    /// Sets the thermostat and waits until it is locked: sources at rest first, as their heat may be what keeps it from it.
+    ///
+    /// # Errors
+    /// A thermostat that refuses or does not answer, or a temperature that is not reached in time.
+    pub async fn settle(&mut self) -> Result<(), BackendErrorKind> {
+        match &mut self.thermostat {
+            Some(thermostat) => thermostat.lock().await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the sensors say, taken anew when it is old.
+    async fn look(&mut self) -> Result<Readings, BackendErrorKind> {
+        if self.taken.is_none_or(|taken| taken.elapsed() >= self.poll) {
+            self.poll().await?;
+        }
+        Ok(self.aged())
+    }
+
     async fn poll(&mut self) -> Result<(), BackendErrorKind> {
         if let Some(thermostat) = &mut self.thermostat {
+            if !thermostat.controller.is_set() {
+                // It was switched off and on, which was said once: its set point is written again.
+                thermostat.lock().await?;
+            }
             let (temperature, locked) = thermostat.look().await?;
             self.readings.temperature = Some(fresh(temperature));
             self.readings.tec_locked = Some(fresh(locked));
@@ -94,8 +127,12 @@ impl Conditions {
             self.readings.laser_power = match power {
                 Ok(power) => power.map(fresh),
                 // Its unit is not set yet: it was never lit.
-                Err(ScpiError::NotReady { .. }) => None,
-                Err(error) => return Err(kind(&lamp.name, error)),
+                Err(ScpiError::NotReady { .. }) if !self.lit => None,
+                Err(error) => {
+                    // Whether it shines is not known: it is lit anew.
+                    self.lit = false;
+                    return Err(kind(&lamp.name, error));
+                }
             };
         }
         self.taken = Some(Instant::now());
@@ -122,10 +159,8 @@ fn fresh<T>(value: T) -> Reading<T> {
 #[async_trait]
 impl Surroundings for Conditions {
     async fn check(&mut self) -> Result<Celsius, BackendErrorKind> {
-        if self.taken.is_none_or(|taken| taken.elapsed() >= POLL) {
-            self.poll().await?;
-        }
-        let verdict = self.interlocks.evaluate(&self.aged());
+        let readings = self.look().await?;
+        let verdict = self.interlocks.evaluate(&readings);
         for change in &verdict.changed {
             match change {
                 Change::Blocks(_) => tracing::warn!(%change, "interlock"),
@@ -137,12 +172,23 @@ impl Surroundings for Conditions {
     }
 
     async fn light(&mut self) -> Result<(), BackendErrorKind> {
-        let Some(lamp) = self.lamp.as_mut().filter(|_| !self.lit) else { return Ok(()) };
-        lamp.on().await?;
-        self.lit = true;
+        if self.lit || self.lamp.is_none() {
+            return Ok(());
+        }
+        let readings = self.look().await?;
+        self.dark_interlocks.evaluate(&readings).allow()?;
+        if let Some(lamp) = &mut self.lamp {
+            lamp.on().await?;
+        }
         // What was read in the dark says nothing of the light.
-        self.taken = None;
-        Ok(())
+        (self.lit, self.taken) = (true, None);
+        let readings = self.look().await?;
+        let allowed = self.interlocks.evaluate(&readings).allow();
+        if let (Err(_), Some(lamp)) = (&allowed, &mut self.lamp) {
+            self.lit = false;
+            lamp.off().await?;
+        }
+        allowed
     }
 
     async fn make_safe(&mut self) -> Result<(), BackendErrorKind> {

@@ -143,7 +143,14 @@ impl Sources for MeterSource {
         for &(_, volts) in values {
             self.source.set_volts(volts).await.map_err(|error| kind(&self.name, error))?;
         }
-        self.source.output(true).await.map_err(|error| kind(&self.name, error))
+        self.source.output(true).await.map_err(|error| kind(&self.name, error))?;
+        match self.source.is_limited().await.map_err(|error| kind(&self.name, error))? {
+            false => Ok(()),
+            true => {
+                let reason = "its current limit is at work: the voltage is not the one that was set";
+                Err(BackendErrorKind::instrument(&self.name, reason, FaultClass::Device))
+            }
+        }
     }
 
     async fn read(&mut self) -> Result<Vec<Volts>, BackendErrorKind> {

@@ -11,11 +11,8 @@ use super::BoardBackend;
 use crate::{
     ActuatorFrame, Applied, BackendError, BackendErrorKind, Code, Descriptor, FaultClass, Generation,
     InputBatch, Operation, PhotonicBackend, Readout, refusal,
-    safety::{Interlocks, Reading, Readings},
+    safety::{Condition, Interlocks, Reading, Readings},
 };
-
-/// Readings older than this are taken again.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Rules for what a board drives.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +48,8 @@ pub struct LimitedBoard {
     board: BoardBackend,
     rules: HeaterRules,
     interlocks: Option<Interlocks>,
+    /// Readings older than this are taken again.
+    poll: Duration,
     readings: Readings,
     taken: Option<Instant>,
     /// What the board was last known to hold.
@@ -60,9 +59,11 @@ pub struct LimitedBoard {
 impl LimitedBoard {
     /// A board that has just been connected: all at zero.
     #[must_use]
-    pub fn new(board: BoardBackend, rules: HeaterRules, interlocks: Option<Interlocks>) -> Self {
+    pub fn new(board: BoardBackend, rules: HeaterRules, interlocks: &[Condition]) -> Self {
+        let poll = Interlocks::poll(interlocks);
+        let interlocks = (!interlocks.is_empty()).then(|| Interlocks::new(interlocks));
         let held = Some(ActuatorFrame::zeros(board.descriptor().limits.len()));
-        Self { board, rules, interlocks, readings: Readings::default(), taken: None, held }
+        Self { board, rules, interlocks, poll, readings: Readings::default(), taken: None, held }
     }
 
     fn failed(&self, operation: Operation, kind: BackendErrorKind) -> BackendError {
@@ -75,7 +76,7 @@ impl LimitedBoard {
 
     async fn check_interlocks(&mut self) -> Result<(), BackendErrorKind> {
         let Some(interlocks) = &mut self.interlocks else { return Ok(()) };
-        if self.taken.is_none_or(|taken| taken.elapsed() >= POLL) {
+        if self.taken.is_none_or(|taken| taken.elapsed() >= self.poll) {
             let (temperature, laser) = self.board.sense().await?;
             let now = Duration::ZERO;
             self.readings.temperature = Some(Reading { value: temperature, age: now });
@@ -136,6 +137,10 @@ impl PhotonicBackend for LimitedBoard {
     async fn execute(&mut self, inputs: &InputBatch, repeats: usize) -> Result<Readout, BackendError> {
         refusal::of_inputs(self.descriptor(), inputs, repeats)
             .map_err(|kind| self.failed(Operation::Execute, kind))?;
+        if self.held.is_none() {
+            // Perhaps within a ramp that was given up.
+            return Err(self.failed(Operation::Execute, BackendErrorKind::OutputsUnknown));
+        }
         let allowed = self.check_interlocks().await;
         allowed.map_err(|kind| self.failed(Operation::Execute, kind))?;
         self.board.execute(inputs, repeats).await

@@ -147,6 +147,13 @@ impl Interlocks {
         Self(conditions.iter().map(|condition| (condition.0, None)).collect())
     }
 
+    /// How often sensors are to be read: once a second, more often where a condition takes no reading of that age.
+    #[must_use]
+    pub fn poll(conditions: &[Condition]) -> Duration {
+        let ages = conditions.iter().map(|condition| condition.0.max_age() / 2);
+        ages.fold(Duration::from_secs(1), Duration::min)
+    }
+
     /// Looks at every condition. Before each write, and by polling between writes.
     pub fn evaluate(&mut self, readings: &Readings) -> Verdict {
         let mut verdict = Verdict::default();

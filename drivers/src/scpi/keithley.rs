@@ -114,11 +114,15 @@ impl Keithley2450 {
         self.instrument.set(level(volts)).await
     }
 
-    /// The voltage that it is set to, as it says.
+    /// The voltage that it is set to, as it says; 0 V while the output is off.
     ///
     /// # Errors
     /// The instrument refuses or does not answer.
     pub async fn volts(&mut self) -> Result<Volts, ScpiError> {
+        let on = |answer: &str| Held::Switch(true).is_said_by(answer).ok_or_else(|| "0 or 1".to_owned());
+        if !self.instrument.ask(OUTPUT, None, on).await? {
+            return Ok(Volts(0.0));
+        }
         self.instrument
             .ask(LEVEL, None, |answer| number(answer).map(Volts).map_err(|error| error.to_string()))
             .await
@@ -138,6 +142,15 @@ impl Keithley2450 {
         self.instrument.set(Setting { command: command.to_owned(), query: OUTPUT.to_owned(), held }).await
     }
 
+    /// Whether the current limit is at work: then the voltage is not the one that was set.
+    ///
+    /// # Errors
+    /// The instrument refuses or does not answer.
+    pub async fn is_limited(&mut self) -> Result<bool, ScpiError> {
+        let said = |answer: &str| Held::Switch(true).is_said_by(answer).ok_or_else(|| "0 or 1".to_owned());
+        self.instrument.ask(":SOUR:VOLT:ILIM:TRIP?", None, said).await
+    }
+
     /// Measures the current.
     ///
     /// # Errors
@@ -146,12 +159,7 @@ impl Keithley2450 {
         self.instrument.require(&[OUTPUT, LEVEL, COMPLIANCE], "switch the output on", "a current is read")?;
         let parse = |answer: &str| reading(answer).map_err(|error| error.to_string());
         let current = self.instrument.ask(":READ?", None, parse).await?.map(Amperes);
-        let limited = self
-            .instrument
-            .ask(":SOUR:VOLT:ILIM:TRIP?", None, |answer| {
-                Held::Switch(true).is_said_by(answer).ok_or_else(|| "0 or 1".to_owned())
-            })
-            .await?;
+        let limited = self.is_limited().await?;
         Ok(SourceReading { current, limited })
     }
 }

@@ -102,6 +102,12 @@ impl Mtd415t {
         self.session.statistics()
     }
 
+    /// Set point and current limit were written, and not lost since.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.setpoint.is_some() && self.current_limit.is_some()
+    }
+
     /// The set point as written and read back; `None`: unknown.
     #[must_use]
     pub fn held_setpoint(&self) -> Option<Celsius> {

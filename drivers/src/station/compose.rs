@@ -17,7 +17,7 @@ use crate::{
     },
     link::{Connector, PortAccess},
     qontrol::Chain,
-    safety::{Interlocks, LimitsSpec},
+    safety::LimitsSpec,
     scpi::{Identity, Keithley2450, KeysightPowerMeter, Mtd415t, RedPitaya, SantecTsl570},
 };
 
@@ -58,13 +58,20 @@ impl<'a> Composer<'a> {
     async fn parts(&mut self, entry: &'a BenchEntry) -> Result<BenchParts, BackendErrorKind> {
         let nominal = self.station.nominal()?;
         let mut descriptor = nominal.descriptor;
-        // Dark and at its temperature before anything is driven.
-        let surroundings = self.conditions(entry).await?;
+        // All wires before anything is done on one of them.
+        let claimed =
+            entry.devices().into_iter().map(|name| self.wire(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut surroundings = self.conditions(entry).await?;
         let (lowest, highest) = descriptor.input_range();
         let input_top = (highest - lowest) as Code;
         let top = descriptor.limits.iter().copied().max().unwrap_or(Code::MAX);
         let weights = self.bank(&entry.weights, descriptor.limits.len(), top).await?;
         let inputs = self.bank(&entry.inputs, descriptor.input_width(), input_top).await?;
+        // At rest before the temperature is waited for: their heat may be what keeps it away.
+        for sources in self.sources.values() {
+            sources.lock().await.park().await?;
+        }
+        surroundings.settle().await?;
         let mut detectors = Vec::new();
         for device in &entry.outputs.devices {
             detectors.push(self.detectors(device).await?);
@@ -77,6 +84,7 @@ impl<'a> Composer<'a> {
             descriptor.id = ProcessorId(self.station.name.clone());
         }
         descriptor.simulated |= self.simulated;
+        drop(claimed);
         Ok(BenchParts {
             descriptor,
             weights,
@@ -137,7 +145,8 @@ impl<'a> Composer<'a> {
                 let limits = limits
                     .transpose()
                     .map_err(|error| BackendErrorKind::instrument(name, error, FaultClass::Limit))?;
-                Ok(Arc::new(Mutex::new(ChainSources::new(name, chain, limits, entry.park.clone()).await)))
+                let sources = ChainSources::new(name, chain, limits, entry.park.clone()).await;
+                Ok(Arc::new(Mutex::new(sources.reading_within(entry.tolerance))))
             }
             DeviceEntry::Keithley2450(entry) => {
                 let limits = entry.limits();
@@ -198,7 +207,7 @@ impl<'a> Composer<'a> {
             None => None,
         };
         let room = Celsius(entry.temperature_celsius.unwrap_or(f64::NAN));
-        Conditions::new(lamp, thermostat, room, Interlocks::new(&entry.interlock)).await
+        Conditions::new(lamp, thermostat, room, &entry.interlock).await
     }
 
     async fn lamp(&mut self, name: &str) -> Result<Lamp, BackendErrorKind> {

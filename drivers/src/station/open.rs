@@ -6,7 +6,6 @@ use crate::{
     board::{BoardBackend, BoardOptions, LimitedBoard, LinkOptions},
     link::PortAccess,
     qontrol::{ChainOptions, ChannelLimits},
-    safety::Interlocks,
 };
 
 /// Connects to the processor of a checked station: its bench, unless `processor.device` names a board.
@@ -33,10 +32,7 @@ async fn board(station: &Station, access: &PortAccess) -> Result<Box<dyn Photoni
     let connector = access.claim(name, &board.port).map_err(|error| failed(name, error.into()))?;
     let connected = BoardBackend::connect(connector, options).await?;
     Ok(match board.rules() {
-        Some(rules) => {
-            let interlocks = (!board.interlock.is_empty()).then(|| Interlocks::new(&board.interlock));
-            Box::new(LimitedBoard::new(connected, rules, interlocks))
-        }
+        Some(rules) => Box::new(LimitedBoard::new(connected, rules, &board.interlock)),
         None => Box::new(connected),
     })
 }

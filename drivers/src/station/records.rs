@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoardEntry, Station, StationError, connect, device::within};
 use crate::{
-    BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId,
+    ActuatorFrame, BackendError, BackendErrorKind, Operation, PhotonicBackend, ProcessorId,
     link::{Connector, PortAccess},
     record::{Journal, JournalError},
-    recorded::{Recorded, Records, RecordsError, found, look},
+    recorded::{Recorded, Records, RecordsError, at_rest, found, look},
 };
 
 /// What is recorded, and where.
@@ -76,20 +76,24 @@ pub async fn connect_recorded(
     let connected = connect(station, &access).await;
     drop(claimed);
     let mut event = records.event("connect", &name);
-    let backend = match connected {
-        Ok(backend) => backend,
+    let connected = match connected {
+        Ok(mut backend) => backend.read_back().await.map(|rest| (backend, rest)),
+        Err(error) => Err(error),
+    };
+    let (backend, rest) = match connected {
+        Ok(parked) => parked,
         Err(error) => {
             event.found = format!("{error}: {}", error.kind);
             records.note(event).map_err(unrecorded(station))?;
             return Err(error);
         }
     };
-    let journal = parked(journal).map_err(unrecorded(station))?;
+    let journal = parked(journal, &rest).map_err(unrecorded(station))?;
     let descriptor = backend.descriptor();
     event.simulated = descriptor.simulated;
     event.found = format!("{}, {} actuators, parked", descriptor.id, descriptor.limits.len());
     records.note(event).map_err(unrecorded(station))?;
-    Ok(Box::new(Recorded::new(backend, records, name, journal)))
+    Ok(Box::new(Recorded::new(backend, records, name, journal, rest)))
 }
 
 /// The device that carries the processor, claimed before it is looked at; a processor of several devices is not looked at.
@@ -154,9 +158,9 @@ fn set_aside(records: &Records, name: &str, path: &Path) -> Result<(), RecordsEr
     records.note(event)
 }
 
-fn parked(journal: Option<Journal>) -> Result<Option<Journal>, RecordsError> {
+fn parked(journal: Option<Journal>, rest: &ActuatorFrame) -> Result<Option<Journal>, RecordsError> {
     let Some(mut journal) = journal else { return Ok(None) };
-    journal.zeroed("parked by the next connection")?;
+    at_rest(rest, "parked by the next connection")(&mut journal)?;
     Ok(Some(journal))
 }
 

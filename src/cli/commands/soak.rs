@@ -18,7 +18,7 @@ use super::{super::args::Soak, TOOL};
 use crate::{
     cli::table::{Sheet, line},
     config,
-    error::Error,
+    error::{Error, ExitCode},
     guarded,
 };
 
@@ -132,13 +132,20 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
     let records = Records::open(station)?;
     let connector = PortAccess::of(TOOL).recorded(records.clone()).claim(&arguments.device, entry.port())?;
     let subject: Box<dyn Subject> = match entry {
+        DeviceEntry::Qontrol(chain) if chain.limits.is_some() => {
+            return Err(unkept(arguments, "[limits]"));
+        }
+        DeviceEntry::Board(board) if board.rules().is_some() => {
+            return Err(unkept(arguments, "`step`, `total_power` or `interlock`"));
+        }
         DeviceEntry::Qontrol(chain) => {
             let options = chain.options().map_err(unfit)?;
             let highest = alora_drivers::Volts(chain.vmax_volt);
             Box::new(ChainSubject::new(Chain::connect(connector, options).await?, highest))
         }
         DeviceEntry::Board(board) => {
-            let nominal = station.nominal().map_err(unfit)?;
+            let mut nominal = station.nominal().map_err(unfit)?;
+            board.limit(&mut nominal.descriptor.limits).map_err(unfit)?;
             let link = LinkOptions { window: board.window, ..LinkOptions::default() };
             let options = BoardOptions { nominal, watchdog_ms: board.watchdog_ms, link };
             Box::new(BoardSubject::new(BoardBackend::connect(connector, options).await?))
@@ -153,6 +160,16 @@ async fn subject(arguments: &Soak, station: &Station) -> Result<Box<dyn Subject>
         }
     };
     Ok(Box::new(RecordedSubject::new(subject, records, &arguments.device)?))
+}
+
+/// The cable test sets single values at once, up to the limits that are in the device.
+fn unkept(arguments: &Soak, rules: &str) -> Error {
+    let reason = format!(
+        "{} has {rules} of the host, which the cable test does not keep: it jumps to any value that the device itself allows. \
+         Test the cable with a station file whose device limits alone make every jump safe",
+        arguments.device
+    );
+    Error::Device { device: arguments.device.clone(), reason, class: ExitCode::Limit }
 }
 
 fn open_log(path: &Path) -> Result<csv::Writer<std::fs::File>, Error> {

@@ -95,7 +95,8 @@ impl Guard {
     /// # Errors
     /// The supervisor is gone: nothing may be driven.
     pub fn driving(&self) -> Result<(), GuardError> {
-        if self.line.has_ended() {
+        // Without its pipe the supervisor zeroes, or has zeroed.
+        if self.line.has_ended() || locked(&self.line.pipe).is_none() {
             return Err(GuardError::Gone(io::ErrorKind::BrokenPipe.into()));
         }
         if self.line.driving.swap(true, Ordering::SeqCst) {
