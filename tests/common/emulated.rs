@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -12,8 +13,9 @@ pub(crate) fn alora() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alora"));
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env("OPENBLAS_NUM_THREADS", "1").stdin(Stdio::null());
-    // Not into the records of whoever runs the tests.
-    command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
+    // Not into the records of whoever runs the tests; and what one test leaves undone is none of another's.
+    let test = format!("state-{}-{:?}", std::process::id(), std::thread::current().id());
+    command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(test));
     command
 }
 
