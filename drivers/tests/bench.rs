@@ -165,3 +165,47 @@ async fn bad_cables_cost_time_and_nothing_else() {
         assert!((readout.temperature.0 - 25.0).abs() < 0.3, "{}", readout.temperature.0);
     }
 }
+
+/// Executes until an error comes; that many times at most.
+async fn first_error(backend: &mut dyn PhotonicBackend, most: usize) -> Option<BackendErrorKind> {
+    let inputs = InputBatch(Array2::from_elem((1, 4), 255));
+    for _ in 0..most {
+        if let Err(error) = backend.execute(&inputs, 1).await {
+            return Some(error.kind);
+        }
+    }
+    None
+}
+
+fn reset_at(table: &mut toml::Table, device: &str, request: i64) {
+    let plan = format!("events = [{{ at_request = {request}, kind = \"reset\" }}]");
+    let faults: toml::Table = toml::from_str(&plan).unwrap();
+    set(table, &format!("emulate.device.{device}.faults"), faults);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heaters_that_are_reset_while_vectors_are_read_are_noticed() {
+    let mut backend = bench(|table| reset_at(table, "heaters", 120)).await;
+    let wanted = frame(&*backend, 5);
+    let _ = backend.apply(&wanted).await.unwrap();
+    let seen = first_error(&mut *backend, 200).await;
+    assert!(matches!(seen, Some(BackendErrorKind::Rebooted { .. })), "{seen:?}");
+    backend.park().await.unwrap();
+    assert!(backend.apply(&wanted).await.unwrap().verified);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laser_that_was_switched_off_and_on_is_told_and_lit_again() {
+    let mut backend = bench(|table| {
+        reset_at(table, "laser", 120);
+        table["bench"].as_table_mut().unwrap().remove("interlock");
+    })
+    .await;
+    let _ = backend.apply(&frame(&*backend, 5)).await.unwrap();
+    let seen = first_error(&mut *backend, 2000).await;
+    assert!(matches!(seen, Some(BackendErrorKind::Rebooted { .. })), "{seen:?}");
+    backend.park().await.unwrap();
+    let _ = backend.apply(&frame(&*backend, 5)).await.unwrap();
+    let lit = backend.execute(&InputBatch(Array2::from_elem((1, 4), 255)), 1).await.unwrap();
+    assert!(lit.counts.iter().any(|&count| count != 0), "read in the dark");
+}

@@ -210,6 +210,7 @@ impl Lamp {
     }
 
     async fn shine(&mut self) -> Result<(), ScpiError> {
+        self.laser.learn_command_set().await?;
         self.laser.set_power(self.power).await?;
         self.laser.set_wavelength(self.wavelength).await?;
         self.laser.emit(true).await

@@ -79,10 +79,17 @@ impl SantecTsl570 {
         within("longest wavelength", limits.longest.0, limits.shortest.0..=*PLAUSIBLE.end(), "nm")?;
         let dialect = Dialect::new(LineEnding::Cr);
         let mut instrument = Instrument::connect(connector, dialect, MODEL, BootSign::PowerOnEvent).await?;
-        let query = format!("{COMMAND_SET}?");
-        let command_set = instrument.ask(&query, None, command_set).await?;
-        instrument.expect(Setting::switch(COMMAND_SET, command_set == CommandSet::Scpi)).await?;
+        let command_set = learned(&mut instrument).await?;
         Ok(Self { instrument, limits, command_set })
+    }
+
+    /// Asks for the command set anew: after the laser was switched off and on it may be another, and is not believed before.
+    ///
+    /// # Errors
+    /// The instrument refuses or does not answer.
+    pub async fn learn_command_set(&mut self) -> Result<(), ScpiError> {
+        self.command_set = learned(&mut self.instrument).await?;
+        Ok(())
     }
 
     /// The instrument below, for its identity, statistics and known settings.
@@ -187,6 +194,13 @@ impl SantecTsl570 {
         let query = format!("{COMMAND_SET}?");
         self.instrument.require(&[&query], "connect again to learn the command set", then)
     }
+}
+
+/// The command set, which from then on is verified after each new connection.
+async fn learned(instrument: &mut Instrument) -> Result<CommandSet, ScpiError> {
+    let command_set = instrument.ask(&format!("{COMMAND_SET}?"), None, command_set).await?;
+    instrument.expect(Setting::switch(COMMAND_SET, command_set == CommandSet::Scpi)).await?;
+    Ok(command_set)
 }
 
 fn command_set(answer: &str) -> Result<CommandSet, String> {
