@@ -109,7 +109,8 @@ impl Conditions {
         if self.taken.is_none_or(|taken| taken.elapsed() >= self.poll) {
             self.poll().await?;
         }
-        Ok(self.aged())
+        let age = self.taken.map_or(Duration::MAX, |taken| taken.elapsed());
+        Ok(self.readings.aged(age))
     }
 
     async fn poll(&mut self) -> Result<(), BackendErrorKind> {
@@ -137,18 +138,6 @@ impl Conditions {
         }
         self.taken = Some(Instant::now());
         Ok(())
-    }
-
-    /// The readings with their present age.
-    fn aged(&self) -> Readings {
-        let age = self.taken.map_or(Duration::MAX, |taken| taken.elapsed());
-        let Readings { temperature, tec_locked, laser_power, door_closed } = self.readings;
-        Readings {
-            temperature: temperature.map(|reading| Reading { age, ..reading }),
-            tec_locked: tec_locked.map(|reading| Reading { age, ..reading }),
-            laser_power: laser_power.map(|reading| Reading { age, ..reading }),
-            door_closed: door_closed.map(|reading| Reading { age, ..reading }),
-        }
     }
 }
 

@@ -84,13 +84,7 @@ impl LimitedBoard {
             self.taken = Some(Instant::now());
         }
         let age = self.taken.map_or(Duration::MAX, |taken| taken.elapsed());
-        let Readings { temperature, laser_power, .. } = self.readings;
-        let aged = Readings {
-            temperature: temperature.map(|reading| Reading { age, ..reading }),
-            laser_power: laser_power.map(|reading| Reading { age, ..reading }),
-            ..Readings::default()
-        };
-        interlocks.evaluate(&aged).allow()
+        interlocks.evaluate(&self.readings.aged(age)).allow()
     }
 
     async fn go(&mut self, frame: &ActuatorFrame) -> Result<Applied, BackendError> {

@@ -117,12 +117,6 @@ impl World {
     pub fn temperature(&self, thermostat: ThermalState) -> Celsius {
         Celsius(thermostat.setpoint.0 + self.physics().temperature.0 - BASE.0)
     }
-
-    /// Codes that the voltages come to now: what an honest read-back says.
-    #[must_use]
-    pub fn codes(&self) -> ActuatorFrame {
-        ActuatorFrame(self.physics().weights())
-    }
 }
 
 impl Physics {

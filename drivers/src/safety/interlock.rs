@@ -43,6 +43,22 @@ pub struct Readings {
     pub door_closed: Option<Reading<bool>>,
 }
 
+impl Readings {
+    /// The same readings, all taken `age` ago.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        fn of<T>(reading: Option<Reading<T>>, age: Duration) -> Option<Reading<T>> {
+            reading.map(|reading| Reading { age, ..reading })
+        }
+        Self {
+            temperature: of(self.temperature, age),
+            tec_locked: of(self.tec_locked, age),
+            laser_power: of(self.laser_power, age),
+            door_closed: of(self.door_closed, age),
+        }
+    }
+}
+
 /// A condition as the station file writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]

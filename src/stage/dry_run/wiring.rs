@@ -3,15 +3,13 @@
 use alora_drivers::{
     BackendErrorKind, Code, Descriptor, FaultClass, InstrumentFault, Volts,
     board::HeaterRules,
+    qontrol::CHANNELS,
     safety::Limits,
     station::{BenchEntry, DeviceEntry, Station, StationError},
 };
 
 use super::super::measure::{nominal, station_of, unfit};
 use crate::{config::Config, error::Error};
-
-/// Channels of one Qontrol module.
-const CHANNELS: usize = 8;
 
 /// Where the codes of a frame go.
 pub enum Wiring {
